@@ -342,3 +342,25 @@ def test_the_peak_of_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": 5, "bytes_in_use": 3})
     monkeypatch.setattr(made, "_device", fake)
     assert made.device_memory_bytes() == 5
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("jax_transfer_guard", "disallow"), ("jax_default_matmul_precision", "BF16_BF16_BF16")],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_the_user_has_set_in_jax_changes_nothing(option: str, value: str, precision: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    expected, before = trained(precision), jax.config.values[option]
+    jax.clear_caches()
+    jax.config.update(option, value)
+    try:
+        found = trained(precision)
+        with pytest.raises((RuntimeError, ValueError)):  # the user's own code is refused
+            jax.jit(jnp.dot)(np.ones((2, 2), np.float16), np.ones((2, 2), np.float16)).block_until_ready()
+    finally:
+        jax.config.update(option, before)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)

@@ -11,11 +11,12 @@ from charkit.testing import CheckResult, Subject, all_checks, run_check
 from charkit_torch.user_settings import exact_products
 
 pytestmark = pytest.mark.torch
+_MODES = 'torch.set_float32_matmul_precision("medium"), torch.autocast("cpu") and torch.inference_mode()'
 
 _BACKEND = """
 import torch
 from charkit_torch.backend import TorchBackend
-from charkit_torch.user_settings import exact_products
+from charkit_torch.user_settings import exact_products, without_modes
 
 
 class Following(TorchBackend):
@@ -84,7 +85,7 @@ class WithProductsOfTheUser(TorchBackend):
 
     def compile(self, function, *, consumes=()):
         def compiled(*arguments):
-            with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            with without_modes("cpu"), torch.no_grad():
                 return function(*arguments)
 
         return compiled
@@ -95,7 +96,7 @@ class WithAutocastOfTheUser(TorchBackend):
 
     def compile(self, function, *, consumes=()):
         def compiled(*arguments):
-            with torch.no_grad(), exact_products:
+            with torch.no_grad(), exact_products():
                 return function(*arguments)
 
         return compiled
@@ -106,19 +107,6 @@ class WithModesOfTheUser(TorchBackend):
 
     def tensor(self, array):
         return torch.tensor(array, dtype=self._dtype if array.dtype.kind == "f" else None, device=self._device)
-
-
-class Nondeterministic(TorchBackend):
-    name = "nondeterministic"
-
-    def compile(self, function, *, consumes=()):
-        inner = super().compile(function, consumes=consumes)
-
-        def compiled(*arguments):
-            torch.use_deterministic_algorithms(False)
-            return inner(*arguments)
-
-        return compiled
 
 
 class OneOperation(TorchBackend):
@@ -148,7 +136,6 @@ _BACKENDS = {
     "with-products-of-the-user": "WithProductsOfTheUser",
     "with-autocast-of-the-user": "WithAutocastOfTheUser",
     "with-modes-of-the-user": "WithModesOfTheUser",
-    "nondeterministic": "Nondeterministic",
     "one-operation": "OneOperation",
 }
 
@@ -194,22 +181,13 @@ def test_the_default_of_the_user_is_not_followed() -> None:
         ("on-default-device-with-many-symbols", 'torch.set_default_device("meta")', "RuntimeError"),
         ("needs-gradients", "torch.set_grad_enabled(False)", "RuntimeError"),
         ("enables-gradients", "torch.set_grad_enabled(False)", "changed: torch.is_grad_enabled()"),
-        ("with-products-of-the-user", 'torch.set_float32_matmul_precision("medium")', "different training"),
-        (
-            "with-autocast-of-the-user",
-            'torch.set_autocast_enabled("cpu", True)',
-            "TypeError: Got unsupported",
-        ),
-        ("with-modes-of-the-user", "torch.inference_mode()", "RuntimeError: "),
-        (
-            "nondeterministic",
-            "torch.use_deterministic_algorithms(True)",
-            "changed: torch.are_deterministic_algorithms_enabled()",
-        ),
+        ("with-products-of-the-user", _MODES, "different training"),
+        ("with-autocast-of-the-user", _MODES, "RuntimeError: "),
+        ("with-modes-of-the-user", _MODES, "RuntimeError: "),
     ],
 )
 def test_further_defaults_of_the_user_are_not_followed(backend: str, default: str, got: str) -> None:
-    if "matmul" in default and not _rounds_products():
+    if "products" in backend and not _rounds_products():
         pytest.skip("this processor multiplies float32 in float32 whatever the setting")
     result = _judge("user_defaults_do_not_matter", backend)
     assert result.expected == f"the same results and settings after the user's {default}"
@@ -230,8 +208,8 @@ def _rounds_products() -> bool:
 def test_settings_of_products_come_back() -> None:
     torch.set_float32_matmul_precision("medium")
     try:
-        with exact_products:
-            with exact_products:
+        with exact_products():
+            with exact_products():
                 inside = [torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision]
             inside.append(torch.backends.mkldnn.matmul.fp32_precision)
         after = torch.get_float32_matmul_precision()

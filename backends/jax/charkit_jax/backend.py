@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, wraps
 from typing import Any, ClassVar, cast
 
@@ -25,6 +25,12 @@ from charkit_jax.processor import gpus, processor
 
 #: How many functions are kept. Those of one network are six.
 _KEPT = 192
+#: With these a user may have JAX log or refuse transfers between host and device.
+_TRANSFER_GUARDS = (
+    "jax_transfer_guard_host_to_device",
+    "jax_transfer_guard_device_to_device",
+    "jax_transfer_guard_device_to_host",
+)
 
 
 class JaxBackend(Backend[jax.Array]):
@@ -84,7 +90,7 @@ class JaxBackend(Backend[jax.Array]):
     def _settings(self) -> Iterator[None]:
         """What holds while this backend works; memory that runs out becomes a MemoryError."""
         try:
-            with jax.enable_x64(self.precision == "float64"):
+            with jax.enable_x64(self.precision == "float64"), _with_transfers():
                 yield
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
@@ -122,6 +128,13 @@ class JaxBackend(Backend[jax.Array]):
 
     def differentiate(self, forward: Forward[jax.Array]) -> Backward[jax.Array]:
         return JaxBackward(forward)
+
+
+def _with_transfers() -> AbstractContextManager[object]:
+    """Allows transfers between host and device if the user does not, since symbols go in as NumPy arrays."""
+    if all(getattr(jax.config, name) in {None, "allow"} for name in _TRANSFER_GUARDS):
+        return nullcontext()
+    return cast(AbstractContextManager[object], jax.transfer_guard("allow"))
 
 
 @lru_cache(maxsize=_KEPT)

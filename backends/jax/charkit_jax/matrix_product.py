@@ -24,7 +24,8 @@ def contract(left: jax.Array, right: jax.Array, axes: tuple[int, int], operands:
         left.astype(operands),
         right.astype(operands),
         (((axes[0],), (axes[1],)), ((), ())),
-        precision=None if operands == jnp.bfloat16 else lax.Precision.HIGHEST,
+        # Never None, for which JAX takes what the user has set for all products.
+        precision=lax.Precision.DEFAULT if operands == jnp.bfloat16 else lax.Precision.HIGHEST,
         preferred_element_type=np.promote_types(np.float32, operands)
         if operands != jnp.bfloat16
         else np.float32,

@@ -78,7 +78,7 @@ class TorchBackend(Backend[torch.Tensor]):
         @wraps(function)
         def guarded(*arguments: Any) -> Any:
             try:
-                with without_modes(self._device.type), torch.no_grad(), exact_products:
+                with without_modes(self._device.type), torch.no_grad(), exact_products():
                     return function(*arguments)
             except RuntimeError as error:
                 _raise_if_memory_ran_out(error)

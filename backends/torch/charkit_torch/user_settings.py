@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from charkit_torch.framework import torch
@@ -27,21 +27,24 @@ class _ExactProducts:
 
     def reset(self) -> None:
         """Forgets which threads are inside. In a forked process, none is."""
-        self._lock, self._inside, self._before = threading.Lock(), 0, _FULL[0]
+        self._lock, self.inside, self._before = threading.Lock(), 0, _FULL[0]
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._inside:
-                self._before = _PROCESSOR.fp32_precision if _HAS_OWN else torch.get_float32_matmul_precision()
-                if self._before not in _FULL:
-                    _set_precision(_FULL[0])
-            self._inside += 1
+            self.inside += 1
+            if self.inside == 1:
+                self._before = _precision()
+                _set_precision(_FULL[0])
 
     def __exit__(self, *_error: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside and self._before not in _FULL:
+            self.inside -= 1
+            if not self.inside:
                 _set_precision(self._before)
+
+
+def _precision() -> str:
+    return str(_PROCESSOR.fp32_precision if _HAS_OWN else torch.get_float32_matmul_precision())
 
 
 def _set_precision(name: str) -> None:
@@ -49,6 +52,14 @@ def _set_precision(name: str) -> None:
         _PROCESSOR.fp32_precision = name
     else:
         torch.set_float32_matmul_precision(name)
+
+
+def exact_products() -> AbstractContextManager[object]:
+    """Within it, float32 products are exact, whatever the user has chosen. Nothing is changed if they are anyway.
+
+    The setting is read before the number of threads inside: a thread that has replaced it is among them.
+    """
+    return nullcontext() if _precision() in _FULL and not _products.inside else _products
 
 
 def without_modes(device_type: str) -> AbstractContextManager[object]:
@@ -61,6 +72,6 @@ def without_modes(device_type: str) -> AbstractContextManager[object]:
     return stack
 
 
-exact_products = _ExactProducts()
+_products = _ExactProducts()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=exact_products.reset)
+    os.register_at_fork(after_in_child=_products.reset)

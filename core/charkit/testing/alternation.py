@@ -25,7 +25,7 @@ _TURN_SECONDS = 0.5
 #: If the process uses almost no processor time for so long, the other thread waits for this one, as for a lock.
 _IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
 #: How long a thread that waits for a lock takes to go on once it is released.
-_WAKE_SECONDS = 0.0002
+_WAKE_SECONDS = 0.00005
 #: How long a thread waits for the other to begin.
 _START_SECONDS = 5.0
 ResultT = TypeVar("ResultT")

@@ -109,7 +109,7 @@ def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
     many = make_case(
         batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE
     )  # divided where few streams are not
-    some = make_case(batch_size=8)  # the shapes of an earlier check
+    some = make_case(num_layers=1, batch_size=8, masked=True)  # the shapes of an earlier check
     # New ones, whose threads have yet to start.
     predicting, training = (Parts(subject.new("float32"), case.model, case.weights) for case in (many, some))
     with alternating_threads(sources_of_subject(subject)) as begin:

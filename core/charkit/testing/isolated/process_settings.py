@@ -84,6 +84,18 @@ def set_user_defaults() -> None:
 
 #: The modes of a framework that are on.
 _MODES = ExitStack()
+_TORCH_MODES = (
+    'torch.set_float32_matmul_precision("medium"), torch.autocast("cpu") and torch.inference_mode()'
+)
+
+
+def _enter_torch_modes(torch: Any) -> None:
+    torch.set_float32_matmul_precision("medium")
+    _MODES.callback(torch.set_float32_matmul_precision, "highest")
+    _MODES.enter_context(torch.autocast("cpu"))
+    _MODES.enter_context(torch.inference_mode())
+
+
 #: Further defaults that a user may have set, by the call that sets them: what sets and what restores each.
 _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]]] = {
     "torch": {
@@ -97,22 +109,7 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
             lambda torch: torch.set_grad_enabled(True),
         ),
         # On some processors float32 products then have operands in bfloat16.
-        'torch.set_float32_matmul_precision("medium")': (
-            lambda torch: torch.set_float32_matmul_precision("medium"),
-            lambda torch: torch.set_float32_matmul_precision("highest"),
-        ),
-        'torch.set_autocast_enabled("cpu", True)': (
-            lambda torch: torch.set_autocast_enabled("cpu", True),
-            lambda torch: torch.set_autocast_enabled("cpu", False),
-        ),
-        "torch.inference_mode()": (
-            lambda torch: _MODES.enter_context(torch.inference_mode()),
-            lambda _torch: _MODES.close(),
-        ),
-        "torch.use_deterministic_algorithms(True)": (
-            lambda torch: torch.use_deterministic_algorithms(True),
-            lambda torch: torch.use_deterministic_algorithms(False),
-        ),
+        _TORCH_MODES: (_enter_torch_modes, lambda _torch: _MODES.close()),
     }
 }
 
