@@ -96,7 +96,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on there is nothing to end in good order
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
-    if sys.argv[1:2] == ["verify"]:  # a backend that leaves threads behind has just been found out
+    if _called(sys.argv[1:]) == "verify":  # a backend that leaves threads behind has just been found out
         from charkit_cli.process_end import limit_wait_for_threads
 
         limit_wait_for_threads(status)

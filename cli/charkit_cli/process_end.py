@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 
 #: How long threads may take to end by themselves.
 _PATIENCE_SECONDS = 10.0
@@ -18,7 +19,9 @@ def limit_wait_for_threads(status: int) -> None:
 
 
 def _end(status: int) -> None:
-    print("note: ended although threads that the backend started are still running", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        with suppress(OSError, AttributeError):  # nobody reads any more, or there are no such streams
+            print("note: ended although threads that the backend started are still running", file=sys.stderr)
+            sys.stdout.flush()
+    finally:
+        os._exit(status)

@@ -30,13 +30,28 @@ class PrintableConsole(Console):
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments of a renderable, with their texts made printable."""
-        for segment in super().render(renderable, options):
+        """The segments of a renderable, with their texts made printable. Rows of a table end with their last cell."""
+        segments = super().render(renderable, options)
+        tables = sys.modules.get("rich.table")  # not imported for commands that print none
+        if tables is not None and isinstance(renderable, tables.Table) and not self.is_terminal:
+            segments = _without_trailing_spaces(segments)
+        for segment in segments:
             yield segment if segment.is_control else segment._replace(text=printable(segment.text))
 
     def on_broken_pipe(self) -> None:
         """Leaves the error to the command; by itself rich would end the program, whatever it is in the middle of."""
         raise  # noqa: PLE0704 - rich calls this where it has caught the error
+
+
+def _without_trailing_spaces(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The segments without the spaces at the end of each line, of which a wide table has hundreds."""
+    for line in Segment.split_lines(segments):
+        kept = list(line)
+        while kept and not kept[-1].is_control and not kept[-1].text.strip():
+            kept.pop()
+        if kept and not kept[-1].is_control:
+            kept[-1] = kept[-1]._replace(text=kept[-1].text.rstrip())
+        yield from (*kept, Segment.line())
 
 
 def to_user() -> Console:

@@ -57,6 +57,12 @@ def test_the_table_has_every_recipe_at_80_columns(toolkit: Toolkit, monkeypatch:
     assert "2 x 512, dropout 0.4, batches of " in said
 
 
+def test_lines_of_the_table_in_a_pipe_end_with_their_text(toolkit: Toolkit) -> None:
+    lines = toolkit.ok("recipes").out.splitlines()
+    assert lines
+    assert all(line == line.rstrip() for line in lines)
+
+
 def test_what_was_measured_is_shown_with_machine_and_spread(
     toolkit: Toolkit, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

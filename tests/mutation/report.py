@@ -67,13 +67,13 @@ listed the mistakes before they read the kit's code, and showed how each of them
 | 16 | 40 | 32 | 8 | 8 |
 | 17 | 40 | 36 | 4 | 4 |
 
-In rounds 16 and 17, there were four people, with 10 mistakes for each backend. One of the 8 mistakes of round 16 that
-count as passed is the thread count below: the machine was busy, and the kit finds it on an idle one. One of the 4 of
-round 17 no longer has an effect, because the core now shields conversions to tensors from the user's `np.seterr`. The
-people of these rounds also found faults of the PyTorch and JAX backends themselves, which are fixed: sums that stalled
-in bfloat16, and results or errors that depended on settings of the user. In round 17, they planted two more mistakes,
-of which the kit misses one: weights of PyTorch that still require gradients after an interruption, which makes
-sampling slower.
+In rounds 16 and 17, there were four people, one for each backend, with 10 mistakes each. One of the 8 mistakes of round
+16 that count as passed is the thread count below: the machine was busy, and the kit finds it on an idle one. One of the
+4 of round 17 no longer has an effect, because the core now shields conversions to tensors from the user's `np.seterr`.
+The people of these rounds also found faults of the PyTorch and JAX backends themselves, which are fixed: sums that
+stalled in bfloat16, and results or errors that depended on settings of the user. In round 17, they planted two more
+mistakes, of which the kit misses one: weights of PyTorch that still require gradients after an interruption, which
+makes sampling slower.
 
 In round 14, one of the eight mistakes that count as passed made the kit wait forever, and another was caught, but for
 the wrong reason. The people who planted them also tried a correct backend that starts a new thread in each call,

@@ -25,12 +25,13 @@ from charkit_jax.processor import gpus, processor
 
 #: How many functions are kept. Those of one network are six.
 _KEPT = 192
-#: With these a user may have JAX log or refuse transfers between host and device.
+#: The options by which a user may have JAX log or refuse transfers between host and device, and what allows them.
 _TRANSFER_GUARDS = (
     "jax_transfer_guard_host_to_device",
     "jax_transfer_guard_device_to_device",
     "jax_transfer_guard_device_to_host",
 )
+_WITH_TRANSFERS = {None, "allow", "log", "log_explicit"}
 
 
 class JaxBackend(Backend[jax.Array]):
@@ -132,7 +133,7 @@ class JaxBackend(Backend[jax.Array]):
 
 def _with_transfers() -> AbstractContextManager[object]:
     """Allows transfers between host and device if the user does not, since symbols go in as NumPy arrays."""
-    if all(getattr(jax.config, name) in {None, "allow"} for name in _TRANSFER_GUARDS):
+    if all(getattr(jax.config, name) in _WITH_TRANSFERS for name in _TRANSFER_GUARDS):
         return nullcontext()
     return cast(AbstractContextManager[object], jax.transfer_guard("allow"))
 

@@ -1,10 +1,14 @@
-"""Keeps what the user has chosen in PyTorch from changing results: the precision of products, and modes of a thread."""
+"""Keeps what the user has chosen in PyTorch from changing results: the precision of products, and modes of a thread.
+
+The precision is that of products on the processor; ``TorchBackend`` sets those of a GPU when it is created.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from charkit_torch.framework import torch
@@ -17,30 +21,54 @@ _FULL = ("ieee", "none") if _HAS_OWN else ("highest",)
 
 
 class _ExactProducts:
-    """Float32 products have operands in float32 while any thread is inside.
+    """How many threads need float32 products with operands in float32.
 
     The setting is the process's: the first thread replaces it, and the last one puts it back.
     """
 
     def __init__(self) -> None:
-        self.reset()
+        self._lock, self._inside, self._before = threading.Lock(), list[object](), _FULL[0]
+        self._replacements = 0
 
-    def reset(self) -> None:
-        """Forgets which threads are inside. In a forked process, none is."""
-        self._lock, self.inside, self._before = threading.Lock(), 0, _FULL[0]
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """Float32 products are exact within it, whatever the user has chosen."""
+        if self._are_exact_anyway():
+            yield
+            return
+        token = object()
+        try:
+            with self._lock:
+                self._inside.append(token)
+                self._apply()
+            yield
+        finally:
+            with self._lock:
+                self._inside = [other for other in self._inside if other is not token]
+                self._apply()
 
-    def __enter__(self) -> None:
-        with self._lock:
-            self.inside += 1
-            if self.inside == 1:
-                self._before = _precision()
-                _set_precision(_FULL[0])
+    def _are_exact_anyway(self) -> bool:
+        """Whether the user's own setting is full precision. No lock is needed: nothing was replaced meanwhile."""
+        replacements = self._replacements
+        is_full = self._before in _FULL and _precision() in _FULL
+        return is_full and self._replacements == replacements
 
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self.inside -= 1
-            if not self.inside:
-                _set_precision(self._before)
+    def end_all(self) -> None:
+        """No thread is inside any more, as in a forked process."""
+        self._lock = threading.Lock()
+        self._inside.clear()
+        self._apply()
+
+    def _apply(self) -> None:
+        """Replaces the setting where a thread needs that, or puts it back."""
+        now = _precision()
+        if self._inside and now not in _FULL:
+            self._replacements += 1
+            self._before = now
+            _set_precision(_FULL[0])
+        elif not self._inside and self._before not in _FULL:
+            _set_precision(self._before)
+            self._before = _FULL[0]
 
 
 def _precision() -> str:
@@ -54,24 +82,18 @@ def _set_precision(name: str) -> None:
         torch.set_float32_matmul_precision(name)
 
 
-def exact_products() -> AbstractContextManager[object]:
-    """Within it, float32 products are exact, whatever the user has chosen. Nothing is changed if they are anyway.
-
-    The setting is read before the number of threads inside: a thread that has replaced it is among them.
-    """
-    return nullcontext() if _precision() in _FULL and not _products.inside else _products
-
-
-def without_modes(device_type: str) -> AbstractContextManager[object]:
+@contextmanager
+def without_modes(device_type: str) -> Iterator[None]:
     """Turns off the modes of this thread that the user may have turned on: autocast and inference mode."""
-    stack = ExitStack()
-    if torch.is_autocast_enabled(device_type):
-        stack.enter_context(torch.autocast(device_type, enabled=False))
-    if torch.is_inference_mode_enabled():
-        stack.enter_context(torch.inference_mode(False))
-    return stack
+    with ExitStack() as stack:
+        if torch.is_autocast_enabled(device_type):
+            stack.enter_context(torch.autocast(device_type, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        yield
 
 
 _products = _ExactProducts()
+exact_products = _products.needed
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_products.reset)
+    os.register_at_fork(after_in_child=_products.end_all)

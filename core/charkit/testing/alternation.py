@@ -26,6 +26,8 @@ _TURN_SECONDS = 0.5
 _IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
 #: How long a thread that waits for a lock takes to go on once it is released.
 _WAKE_SECONDS = 0.00005
+#: Threads that have waited in vain for so long, all in all, go on without turns.
+_MOST_SECONDS = 10.0
 #: How long a thread waits for the other to begin.
 _START_SECONDS = 5.0
 ResultT = TypeVar("ResultT")
@@ -42,6 +44,10 @@ def _comes_true(condition: threading.Condition, is_true: Callable[[], bool]) -> 
             return False
 
 
+def _is_alive(thread: int | None) -> bool:
+    return thread in sys._current_frames()
+
+
 class _Turns:
     """Whose turn it is, of threads that alternate once that has begun: those that join, and if asked for, new ones.
 
@@ -52,13 +58,14 @@ class _Turns:
     def __init__(self, *, has_new_threads: bool) -> None:
         self._condition = threading.Condition()
         self._has_new_threads = has_new_threads
-        self._known = {thread.ident for thread in threading.enumerate()}
-        self._ready: list[int | None] = []
-        self._waiting: set[int | None] = set()
+        self._known = set(sys._current_frames())
+        self._ready: list[int] = []
+        self._waiting: set[int] = set()
         self._turn: int | None = None
+        self._waited_seconds = 0.0
         #: The line that each thread is about to execute, and those that it has executed.
-        self._lines: dict[int | None, tuple[CodeType, int]] = {}
-        self._executed: defaultdict[int | None, set[tuple[CodeType, int]]] = defaultdict(set)
+        self._lines: dict[int, tuple[CodeType, int]] = {}
+        self._executed: defaultdict[int, set[tuple[CodeType, int]]] = defaultdict(set)
         self._has_begun = self._has_ended = False
 
     def begin(self) -> None:
@@ -67,7 +74,7 @@ class _Turns:
 
     def hand_over(self, frame: FrameType) -> None:
         """Lets the next thread go on to its next line, and waits until this one's turn comes again."""
-        if not self._has_begun:
+        if not self._has_begun or self._has_ended:
             return
         thread = threading.get_ident()
         with self._condition:
@@ -78,27 +85,39 @@ class _Turns:
             if self._waiting:  # for what this thread may have released in its last line
                 self._condition.wait(_WAKE_SECONDS)
             while len(self._ready) > 1 and not self._has_ended:
+                self._add(thread)  # others may have left it out, if the system kept it from running
+                if self._waited_seconds > _MOST_SECONDS:
+                    self._has_ended = True
+                    self._condition.notify_all()
+                    return
                 following = self._ready[(self._ready.index(thread) + 1) % len(self._ready)]
                 if self._is_behind(thread, following) and not self._is_behind(following, thread):
                     return
                 self._turn = following
                 self._condition.notify_all()
-                if _comes_true(self._condition, lambda: self._has_ended or self._turn == thread):
+                began = monotonic()
+                _comes_true(
+                    self._condition,
+                    lambda: self._turn == thread or self._has_ended or not _is_alive(self._turn),
+                )
+                if self._turn == thread or self._has_ended:
                     return
-                if self._turn in self._ready and self._turn != thread:
+                self._waited_seconds += monotonic() - began
+                if self._turn in self._ready:
                     self._ready.remove(self._turn)
                     self._waiting.add(self._turn)
 
-    def _is_behind(self, thread: int | None, other: int | None) -> bool:
-        """Whether the other thread has executed the line that this one is about to execute."""
+    def _is_behind(self, thread: int, other: int) -> bool:
+        """Whether the other thread has executed the line that this one is about to execute, for the first time."""
         line = self._lines.get(thread)
-        return line != self._lines.get(other) and line in self._executed[other]
+        is_first = line not in self._executed[thread]  # a loop may wait for what the other has yet to do
+        return is_first and line != self._lines.get(other) and line in self._executed[other]
 
     def _add(self, thread: int) -> None:
         """Adds the thread, and new ones, which get a turn before their first line."""
-        alive = {each.ident for each in threading.enumerate()}
+        alive = set(sys._current_frames())  # no lock is needed for it
         new = {thread, *(alive - self._known if self._has_new_threads else ())}
-        self._ready += sorted(new - set(self._ready), key=str)
+        self._ready = [each for each in self._ready if each in alive] + sorted(new - set(self._ready))
         self._known |= new
         self._waiting = (self._waiting - new) & alive
 
@@ -158,8 +177,13 @@ def alternating_threads(sources: Sequence[Path]) -> Iterator[Callable[[], None]]
     before, before_of_new_threads = sys.gettrace(), threading.gettrace()
     threading.settrace(tracer)
     sys.settrace(tracer)
+
+    def begin() -> None:
+        turns.join()
+        turns.begin()
+
     try:
-        yield turns.begin
+        yield begin
     finally:
         sys.settrace(before)
         threading.settrace(before_of_new_threads)

@@ -11,10 +11,13 @@ from time import monotonic
 
 #: How long a thread may take to end that is about to.
 _ENDING_SECONDS = 2.0
+#: The same after large models, for which it may compile something.
+_ENDING_SECONDS_OF_LARGE = 20.0
 
 
 def lasting_threads(
     is_of_interest: Callable[[threading.Thread], bool] = lambda _: True,
+    ending_seconds: float = _ENDING_SECONDS,
 ) -> list[threading.Thread]:
     """The threads that Python waits for when the process ends, unless they end soon.
 
@@ -29,7 +32,7 @@ def lasting_threads(
         and thread not in of_executors
         and is_of_interest(thread)
     ]
-    deadline = monotonic() + _ENDING_SECONDS
+    deadline = monotonic() + ending_seconds
     for thread in lasting:
         thread.join(max(0.0, deadline - monotonic()))
     return [thread for thread in lasting if thread.is_alive()]
@@ -47,4 +50,4 @@ def names_of_threads_in(sources: Collection[Path]) -> list[str]:
             frame = frame.f_back
         return False
 
-    return [thread.name for thread in lasting_threads(is_in_sources)]
+    return [thread.name for thread in lasting_threads(is_in_sources, _ENDING_SECONDS_OF_LARGE)]

@@ -129,7 +129,7 @@ def arrays_in_are_copies(subject: Subject, precision: str) -> None:
         for size in (6, 16384, 600_000):  # frameworks share large and aligned arrays
             for name, view in _VIEWS.items():
                 _require_copy(backend, _array_at(0, size, dtype), view, name)
-    if precision == "float32":  # frameworks may read other large arrays after the call
+    if precision == "float32":  # frameworks may read large unaligned arrays after the call
         _require_copy(backend, _array_at(16, 4_000_000, np.dtype(np.float32)), _VIEWS["array"], "array")
 
 
@@ -152,7 +152,8 @@ class _Mapped(np.ndarray[Any, Any]):
     """Stands for np.memmap, of which asarray() returns another array without a copy."""
 
 
-#: Arrays that share the memory of another, by description. That of a read-only one may still be written to.
+#: Arrays that share the memory of another, by description. That of a read-only view can still be changed
+#: through the original.
 _VIEWS: dict[str, Callable[[Array], Array]] = {
     "array": lambda array: array.view(),
     "memory-mapped array": lambda array: array.view(_Mapped),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -106,18 +107,20 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
 @check("training")
 def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
     """Threads among which a backend divides a call don't interfere: whatever their order at each line, all is right."""
-    many = make_case(
-        batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE
-    )  # divided where few streams are not
-    some = make_case(num_layers=1, batch_size=8, masked=True)  # the shapes of an earlier check
-    # New ones, whose threads have yet to start.
-    predicting, training = (Parts(subject.new("float32"), case.model, case.weights) for case in (many, some))
+    # Many streams are divided where few are not; the other shapes are those of an earlier check.
+    many = make_case(batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE)
+    some = make_case(num_layers=1, batch_size=8, masked=True)
     with alternating_threads(sources_of_subject(subject)) as begin:
-        for rehearses in (True, False):  # for arrays that are kept between calls
-            if not rehearses:
-                begin()
-            logits, after = predicting.predict(many.symbols, many.state)
-            gradients, nats, _ = training.gradients(*some.batch)
+        predicting, training = (
+            Parts(subject.new("float32"), case.model, case.weights) for case in (many, some)
+        )
+
+        def compute() -> tuple[Any, Any]:
+            return predicting.predict(many.symbols, many.state), training.gradients(*some.batch)
+
+        compute()  # starts threads, and makes what is kept between calls
+        begin()
+        (logits, after), (gradients, nats, _) = compute()
     right = Oracle(many.model).forward(many.weights, many.symbols, many.state)
     require_close(
         {"logits": logits, **after._asdict()},

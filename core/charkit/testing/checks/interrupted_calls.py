@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import sleep
 from types import FrameType
@@ -121,22 +122,22 @@ def calls_after_an_interruption(subject: Subject) -> None:
         updater.update(gradients_of(MODEL, 300 + int(case.symbols[0, 0]), 1.0), 0.01, 1)
         return updater.observed()
 
-    tried: set[tuple[str, int]] = set()
-    for call in (predict, differentiate, evaluate, update):
-        if call is differentiate:
-            tried.clear()  # training may do more at the same lines, and in two threads
-        lines, rights = list[tuple[str, int]](), []
-        for number in range(len(weights)):
-            renew_weights(number)
-            lines += lines_of(lambda: call(other), sources)  # noqa: B023 - called at once
-            rights.append(call(case))
-        new_lines = [line for line in dict.fromkeys(lines) if line not in tried]
-        tried.update(new_lines)
-        groups = [new_lines[at : at + _LINES_AT_ONCE] for at in range(0, len(new_lines), _LINES_AT_ONCE)]
-        for index, group in enumerate(groups):
-            number = index % len(weights)  # not that of the last call
-            renew_weights(number)
-            _require_same_after_interruptions(call, case, other, sources, group, rights[number])
+    # Training may do more at the lines that it shares with predictions, and in two threads.
+    for calls in ((predict,), (differentiate, evaluate, update)):
+        tried: set[tuple[str, int]] = set()
+        for call in calls:
+            lines, rights = list[tuple[str, int]](), []
+            for number in range(len(weights)):
+                renew_weights(number)
+                lines += lines_of(partial(call, other), sources)
+                rights.append(call(case))
+            new_lines = [line for line in dict.fromkeys(lines) if line not in tried]
+            tried.update(new_lines)
+            groups = [new_lines[at : at + _LINES_AT_ONCE] for at in range(0, len(new_lines), _LINES_AT_ONCE)]
+            for index, group in enumerate(groups):
+                number = index % len(weights)  # not that of the last call
+                renew_weights(number)
+                _require_same_after_interruptions(call, case, other, sources, group, rights[number])
 
 
 def _require_same_after_interruptions(

@@ -192,9 +192,10 @@ def calls_work_once_memory_is_free(subject: Subject) -> None:
     raised = error_of_repeated_calls(subject)
     require(
         not raised,
-        expected="a result of a call that ran out of memory before and now has enough",
+        expected="a result once there is enough memory, of a call that ran out of it before",
         got=raised[:200],
-        look_at="backend.py: compile(): a call that ran out of memory leaves nothing behind, such as what it needed",
+        look_at="backend.py: compile(): a call that ran out of memory leaves nothing behind, such as a record of "
+        "the shapes that failed",
     )
 
 

@@ -71,14 +71,23 @@ def _variable_with(error: Exception, sources: list[Path]) -> str:
 
 
 def repeat_exhausted_calls(backend: Backend[Any]) -> dict[str, str]:
-    """What calls raise, as ``raised``, that run out of memory and then are made again with enough of it, or nothing."""
+    """What calls raise, as ``raised``, that run out of memory and then are made again with enough of it, or nothing.
+
+    The training step is made again with new weights and moments, since the first may have consumed the old ones.
+    """
     case = make_case(
         num_layers=1, batch_size=_SOME_COUNT, num_steps=1, vocabulary_size=_SOME_COUNT, lstm_size=1
     )
     network = small_network(backend, case)
+    before = network.snapshot()
+
+    def train() -> float:
+        network.restore(before)
+        return network.train_step(case.symbols, case.targets).loss
+
     calls: dict[str, Callable[[], object]] = {
         "a prediction": _Prediction(backend, _SOME_COUNT).run,
-        "a training step": lambda: network.train_step(case.symbols, case.targets),
+        "a training step": train,
     }
     for what, call in calls.items():
         _error_of(call, _LOW_LIMIT_BYTES)  # there is none if freed memory is enough

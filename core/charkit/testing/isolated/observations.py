@@ -35,7 +35,7 @@ MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory e
 #: make everything after them slow.
 _LAST_REQUESTS = ("user defaults", "more threads", "lasting threads")
 
-#: What the first process is asked for before it ends. The second may end it.
+#: What the first process is asked for before it ends. Libraries may end it in the second, for want of memory.
 _MEMORY_REQUESTS = ("exhaust memory", "repeat exhausted calls")
 
 #: The number of threads that a further backend reports, and the use if it was measured.
@@ -196,18 +196,21 @@ def _memory_reports(subject: Subject) -> list[dict[str, Any]]:
         observations(subject)
         processes = shared_training_processes(subject)
         try:
-            return [_report_unless_crashed(processes.one_thread) for _ in _MEMORY_REQUESTS]
+            return [
+                _report_unless_crashed(processes.one_thread, may_exit=request != _MEMORY_REQUESTS[0])
+                for request in _MEMORY_REQUESTS
+            ]
         finally:
             subject.end(processes)
 
     return subject.cached("memory reports", read)
 
 
-def _report_unless_crashed(process: TrainingProcess) -> dict[str, Any]:
+def _report_unless_crashed(process: TrainingProcess, *, may_exit: bool) -> dict[str, Any]:
     try:
         report: dict[str, Any] = process.report(MEMORY)
     except ProcessEndedError as ended:
-        if ended.status >= 0:
+        if ended.status >= 0 and not may_exit:
             raise
         return {}
     return report

@@ -1,5 +1,7 @@
 """Settings of the process and its user, read before and after a backend is used: it must not change them."""
 
+# Over 300 lines: a table of what is read, and of what users change.
+
 from __future__ import annotations
 
 import ctypes
@@ -47,15 +49,33 @@ _JAX_SETTINGS = (
     "jax_disable_jit",
     "jax_log_compiles",
 )
+
+
+def _torch_precisions(torch: Any) -> list[str]:
+    """PyTorch's settings of the precision of float32 products, of which releases have one or several."""
+    modules = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
+    found = [str(getattr(module, "fp32_precision", "")) for module in modules]
+    with suppress(RuntimeError):  # raised if they were set one by one
+        found.append(torch.get_float32_matmul_precision())
+    return found
+
+
+def _torch_autocast(torch: Any) -> bool:
+    try:
+        return bool(torch.is_autocast_enabled("cpu"))
+    except TypeError:  # before PyTorch 2.4
+        return bool(torch.is_autocast_cpu_enabled())
+
+
 #: Framework settings that plugins tend to change; read only if the plugin has imported the framework.
 _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "torch": lambda torch: {
         "get_default_dtype()": torch.get_default_dtype(),
         "get_num_interop_threads()": torch.get_num_interop_threads(),
         "is_grad_enabled()": torch.is_grad_enabled(),
-        'is_autocast_enabled("cpu")': torch.is_autocast_enabled("cpu"),
+        'is_autocast_enabled("cpu")': _torch_autocast(torch),
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
-        "get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "the precision of float32 products": _torch_precisions(torch),
         "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
         "backends.mkldnn.enabled": torch.backends.mkldnn.enabled,
         "get_default_device()": torch.get_default_device(),

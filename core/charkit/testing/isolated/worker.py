@@ -93,14 +93,14 @@ def _observe(
 ) -> tuple[Backend[Any], dict[str, Any], dict[str, Action]]:
     """Creates and uses the backend; returns it, the report, and its warm training and evaluation, by request."""
     before, frozen = process_settings(), gc.get_freeze_count()
-    unset = _noting_unset_variables()
+    noted = _noting_variables()
     os.dup2(printed.fileno(), 1)
     backend = plugins.create(name, precision="float32", device=device, threads=threads)
     finest = "float64" if "float64" in backend.precisions else "float32"
     finest_backend = plugins.create(name, precision=finest, device=device, threads=threads)
     created, pools_before = changed_settings(before, process_settings()), thread_pools()
     if threads > 1:
-        created += [*_changed_by_own_choice(backend), *_variables_not_restored(backend, unset)]
+        created += [*_changed_by_own_choice(backend), *_variables_not_restored(backend, noted)]
     digests = result_digests(finest_backend)
     dtypes = _dtypes_of_training(backend) if threads > 1 else {}
     actions = warm_actions(backend, evaluates=threads == 1)
@@ -147,27 +147,29 @@ def _changed_later(action: Action) -> list[str]:
         return changed + changed_thread_pools(pools, thread_pools())
 
 
-def _noting_unset_variables() -> set[str]:
-    """The environment variables that this process unsets from now on."""
-    unset = set[str]()
+def _noting_variables() -> dict[str, str]:
+    """The environment variables that this process sets from now on, with the last value of each."""
+    noted = dict[str, str]()
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "os.unsetenv":
-            unset.add(os.fsdecode(arguments[0]))
+        if event == "os.putenv":
+            noted[os.fsdecode(arguments[0])] = os.fsdecode(arguments[1])
 
     sys.addaudithook(note)
-    return unset
+    return noted
 
 
-def _variables_not_restored(backend: Backend[Any], unset: set[str]) -> list[str]:
+def _variables_not_restored(backend: Backend[Any], noted: dict[str, str]) -> list[str]:
     """The environment variables that creating a backend unsets or changes although a user has set them.
 
-    ``unset`` are those that creating the others has unset: they were set for a while, or are never to be set.
+    ``noted`` are those that creating the others has set, with values. Those that are not set any more were set for a
+    while: now the user has set them so.
     """
-    names = sorted(unset - os.environ.keys())
-    os.environ.update(dict.fromkeys(names, "1"))
+    of_user = {name: value for name, value in noted.items() if name not in os.environ}
+    os.environ.update(of_user)
     other_backend(backend, backend.threads)
-    return [f"the environment variable {name}" for name in names if os.environ.pop(name, "") != "1"]
+    changed = [name for name, value in of_user.items() if os.environ.pop(name, None) != value]
+    return [f"the environment variable {name}" for name in sorted(changed)]
 
 
 def _dtypes_of_training(backend: Backend[Any]) -> dict[str, str]:
