@@ -71,7 +71,7 @@ def is_interruption(error: BaseException, sources: Iterable[Path]) -> bool:
     if not isinstance(error, KeyboardInterrupt):
         return False
     trace = _innermost(error)
-    if trace is None or not _is_inside(trace.tb_frame.f_code.co_filename, set(sources)):
+    if trace is None or not is_inside(trace.tb_frame.f_code.co_filename, sources):
         return True
     return trace.tb_frame.f_code.co_code[trace.tb_lasti] != _RAISE
 
@@ -114,7 +114,7 @@ def lines_in(error: BaseException, sources: Iterable[Path]) -> list[tuple[str, i
             (found["file"], int(found["line"]), found["name"])
             for found in _PRINTED_FRAME.finditer(_text_of(raised))
         ]
-        found = [frame for frame in (*reversed(frames), *reversed(printed)) if _is_inside(frame[0], sources)]
+        found = [frame for frame in (*reversed(frames), *reversed(printed)) if is_inside(frame[0], sources)]
         if found:
             return found
     return []
@@ -179,6 +179,7 @@ def _innermost(error: BaseException) -> TracebackType | None:
     return trace
 
 
-def _is_inside(file: str, sources: set[Path]) -> bool:
+def is_inside(file: str, sources: Iterable[Path]) -> bool:
+    """Whether the file is one of these files or in one of these folders."""
     path = Path(file)
-    return not sources.isdisjoint({path, *path.parents})
+    return not {path, *path.parents}.isdisjoint(sources)

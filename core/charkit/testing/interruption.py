@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
+from charkit.plugins.failures import is_inside
 from charkit.plugins.supervision import kept_process
 from charkit.testing.line_tracing import line_tracer
 
@@ -51,9 +52,9 @@ def cleans_up(frame: FrameType | None, sources: Sequence[Path]) -> bool:
     No Python code is safe from an exception there.
     """
     while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        if not set(sources).isdisjoint({file, *file.parents}) and (
-            frame.f_code.co_name in _CLEANUP or frame.f_lineno in _cleanup_lines(str(file))
+        file = frame.f_code.co_filename
+        if is_inside(file, sources) and (
+            frame.f_code.co_name in _CLEANUP or frame.f_lineno in _cleanup_lines(file)
         ):
             return True
         frame = frame.f_back

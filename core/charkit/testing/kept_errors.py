@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from charkit.plugins.failures import is_inside
+
 
 def variable_with(error: BaseException, sources: Collection[Path]) -> str:
     """The variable of a function in these folders that is the exception or has it as an attribute, or nothing.
@@ -14,7 +16,7 @@ def variable_with(error: BaseException, sources: Collection[Path]) -> str:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not set(sources).isdisjoint({Path(code.co_filename), *Path(code.co_filename).parents}):
+        if is_inside(code.co_filename, sources):
             for name, value in trace.tb_frame.f_locals.items():
                 if value is error or _has_attribute(value, error):
                     return f"the variable {name} at {code.co_filename}:{trace.tb_lineno} in {code.co_name}"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from time import monotonic
 
+from charkit.plugins.failures import is_inside
+
 #: How long a thread may take to end that is about to.
 _ENDING_SECONDS = 2.0
 #: The same after large models, for which it may compile something.
@@ -44,8 +46,7 @@ def names_of_threads_in(sources: Collection[Path]) -> list[str]:
     def is_in_sources(thread: threading.Thread) -> bool:
         frame = sys._current_frames().get(thread.ident or 0)
         while frame is not None:
-            path = Path(frame.f_code.co_filename)
-            if not set(sources).isdisjoint({path, *path.parents}):
+            if is_inside(frame.f_code.co_filename, sources):
                 return True
             frame = frame.f_back
         return False

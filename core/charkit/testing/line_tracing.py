@@ -8,6 +8,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from charkit.plugins.failures import is_inside
+
 
 def line_tracer(
     sources: Sequence[Path], on_line: Callable[[FrameType], object], *, returns: bool = False
@@ -32,6 +34,4 @@ def line_tracer(
 
 @cache
 def _is_in(sources: tuple[Path, ...], file: str) -> bool:
-    """Whether the file is one of these or in one of these folders."""
-    path = Path(file)
-    return any(source == path or source in path.parents for source in sources)
+    return is_inside(file, sources)
