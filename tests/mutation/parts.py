@@ -58,6 +58,7 @@ _FILES = {
     "backward.py": ("differentiate",),
     "processor.py": ("init", "devices", "notices"),
     "donation.py": ("compile",),
+    "user_settings.py": ("compile", "tensor"),
 }
 #: What serves other parts than its file or its name would say: backend, file and function, or its beginning.
 _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {
@@ -71,6 +72,7 @@ _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("numpy", "backend.py", "NumpyBackend._in_parallel"): ("differentiate", "compile"),
     ("jax", "backend.py", "JaxBackend._settings"): ("init", "compile"),
     ("jax", "backend.py", "_jitted"): ("compile",),
+    ("jax", "backend.py", "_with_transfers"): ("compile", "tensor"),
     ("jax", "processor.py", "gpus"): ("devices",),
 }
 _FRAME = re.compile(r"(\w+\.py):\d+ in (\S+)")

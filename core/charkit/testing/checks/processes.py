@@ -59,8 +59,9 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
             not wrong,
             expected=f"the same results and settings after the user's {default}",
             got=wrong,
-            look_at="backend.py: all code that creates arrays specifies the device and the dtype, and anything else "
-            "that must differ from the framework's own defaults is set only during the call",
+            look_at="backend.py: tensor(), the builders and all code that creates arrays specify the device and the "
+            "dtype; modes, and anything else that must differ from what the user has set, are set in tensor(), and "
+            "in what compile() returns, during each call",
         )
 
 
