@@ -197,13 +197,18 @@ def test_a_node_that_is_low_on_memory_loses_its_workers_to_others(
     assert "killed due to the node running low on memory" in notices[0]
 
 
+_LAST_ROUND, _RELEASING_SECONDS = 3, 1.0
+
+
 def _fill_the_store() -> list[Any]:
     """Objects until the store takes no more: references, and the error that it ended with."""
     import numpy as np
     import ray
 
     kept: list[Any] = []
-    for size in (10 * 2**20, 2**20, 150_000):
+    for number, size in enumerate((10 * 2**20, 2**20, 150_000, 150_000)):
+        if number == _LAST_ROUND:
+            time.sleep(_RELEASING_SECONDS)  # Ray may yet release earlier weights, for which others would fit
         try:
             while len(kept) < 600:
                 kept.append(ray.put(np.zeros(size, np.uint8)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from charkit.testing import CheckResult, Subject, all_checks, run_check
-from charkit_torch.user_settings import exact_products
 
+torch: Any = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 _MODES = 'torch.set_float32_matmul_precision("medium"), torch.autocast("cpu") and torch.inference_mode()'
 
@@ -206,6 +206,8 @@ def _rounds_products() -> bool:
 
 
 def test_settings_of_products_come_back() -> None:
+    from charkit_torch.user_settings import exact_products
+
     torch.set_float32_matmul_precision("medium")
     try:
         with exact_products():
@@ -226,6 +228,8 @@ def _are_exact() -> bool:
 
 
 def test_an_interruption_puts_the_settings_of_products_back() -> None:
+    from charkit_torch.user_settings import exact_products
+
     torch.set_float32_matmul_precision("medium")
     try:
         with pytest.raises(KeyboardInterrupt), exact_products():
