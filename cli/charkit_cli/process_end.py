@@ -20,7 +20,7 @@ def limit_wait_for_threads(status: int) -> None:
 
 def _end(status: int) -> None:
     try:
-        with suppress(OSError, AttributeError, ValueError):  # nobody reads any more, or there are no streams
+        with suppress(OSError, AttributeError, ValueError):  # the streams are closed or missing
             print("note: ended although threads that the backend started are still running", file=sys.stderr)
             sys.stdout.flush()
     finally:

@@ -25,14 +25,13 @@ class Underflows(NumpyBackend):
         return underflowing
 
 
+def _network(backend: NumpyBackend) -> CharRNN:
+    model = ModelConfig(vocabulary_size=5, lstm_size=3, num_layers=1)
+    return CharRNN.from_config(model, OptimizerConfig(), backend, batch_size=2, num_steps=4)
+
+
 def test_errors_that_the_user_has_numpy_raise_do_not_reach_backends() -> None:
-    network = CharRNN.from_config(
-        ModelConfig(vocabulary_size=5, lstm_size=3, num_layers=1),
-        OptimizerConfig(),
-        Underflows(precision="float64", device="cpu", threads=1),
-        batch_size=2,
-        num_steps=4,
-    )
+    network = _network(Underflows(precision="float64", device="cpu", threads=1))
     symbols, state = np.zeros((2, 4), np.int32), network.initial_state(2)
     with np.errstate(all="raise"):
         assert network.train_step(symbols, symbols).loss > 0
@@ -46,13 +45,7 @@ def test_errors_that_the_user_has_numpy_raise_do_not_reach_backends() -> None:
 
 
 def test_moments_too_small_for_float32_can_be_restored_whatever_the_user_has_numpy_raise() -> None:
-    network = CharRNN.from_config(
-        ModelConfig(vocabulary_size=5, lstm_size=3, num_layers=1),
-        OptimizerConfig(),
-        NumpyBackend(precision="float32", device="cpu", threads=1),
-        batch_size=2,
-        num_steps=4,
-    )
+    network = _network(NumpyBackend(precision="float32", device="cpu", threads=1))
     weights = {name: np.full(array.shape, 1e-60) for name, array in network.weights().items()}
     with np.errstate(all="raise"):
         network.load_weights(weights)

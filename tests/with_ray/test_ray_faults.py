@@ -253,8 +253,8 @@ def test_a_full_object_store_without_a_disk_ends_training_where_it_can_continue(
 def _cluster_whose_store_is_full(text: Path, disturbed: Disturbed) -> tuple[RayCluster, list[Any]]:
     """A cluster on which training ended because its store was full, and what fills it.
 
-    Ray releases earlier weights some time after it was told to, perhaps when the store has just been filled. Then the
-    next weights take their place.
+    Ray releases earlier weights with a delay, perhaps just after the store was filled. The next weights then fit, so
+    another cluster is tried.
     """
     for _ in range(_MOST_CLUSTERS):
         with ExitStack() as ending:
@@ -262,7 +262,7 @@ def _cluster_whose_store_is_full(text: Path, disturbed: Disturbed) -> tuple[RayC
             ending.callback(cluster.end)
             raised = ""
             try:
-                disturbed.train(text, cluster.address, lambda: kept.extend(_fill_the_store()), **LARGE)  # noqa: B023
+                disturbed.train(text, cluster.address, lambda: kept.extend(_fill_the_store()), **LARGE)  # noqa: B023 - called within this round
             except EngineError as error:
                 raised = str(error)
             if raised:
