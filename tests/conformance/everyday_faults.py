@@ -194,6 +194,15 @@ class KeepsLongDoubles(NumpyBackend):
         return array.copy() if array.dtype.char == np.dtype(np.longdouble).char else super().tensor(array)
 
 
+class RoundsLongDoubles(NumpyBackend):
+    """Copies arrays that are wider than float64 in with the precision of float32."""
+
+    def tensor(self, array: Any) -> Any:
+        array = np.asarray(array)
+        is_long = array.dtype.char == np.dtype(np.longdouble).char
+        return super().tensor(array.astype(np.float32) if is_long else array)
+
+
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
@@ -276,6 +285,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("an axis of one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
     ("sums in an arbitrary order", AnyOrder, ("gradients_of_many_sequences",), "order"),
     ("float16 arrays that stay float16", KeepsHalves, ("arrays_keep_type_and_shape",), "tensor()"),
+    ("long doubles rounded to float32", RoundsLongDoubles, ("arrays_keep_type_and_shape",), "tensor()"),
     ("long doubles that stay long", KeepsLongDoubles, ("arrays_keep_type_and_shape",), "tensor()"),
     ("a timestamp among the versions", ClockInVersions, ("versions_are_reported",), ""),
     ("a hard-coded version", AuthorsVersion, ("versions_are_reported",), "versions()"),

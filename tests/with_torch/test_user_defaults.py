@@ -91,6 +91,32 @@ class WithProductsOfTheUser(TorchBackend):
         return compiled
 
 
+class UntilAnyCallEnds:
+    # Exact products in a backend that does not count the calls inside.
+    before = None
+
+    def __enter__(self):
+        if self.before is None:
+            type(self).before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+
+    def __exit__(self, *error):
+        if self.before is not None:
+            torch.set_float32_matmul_precision(self.before)
+        type(self).before = None
+
+
+class ExactUntilAnyCallEnds(TorchBackend):
+    name = "exact-until-any-call-ends"
+
+    def compile(self, function, *, consumes=()):
+        def compiled(*arguments):
+            with without_modes("cpu"), torch.no_grad(), UntilAnyCallEnds():
+                return function(*arguments)
+
+        return compiled
+
+
 class WithAutocastOfTheUser(TorchBackend):
     name = "with-autocast-of-the-user"
 
@@ -134,6 +160,7 @@ _BACKENDS = {
     "enables-gradients": "EnablesGradients",
     "on-default-device-with-many-symbols": "OnDefaultDeviceWithManySymbols",
     "with-products-of-the-user": "WithProductsOfTheUser",
+    "exact-until-any-call-ends": "ExactUntilAnyCallEnds",
     "with-autocast-of-the-user": "WithAutocastOfTheUser",
     "with-modes-of-the-user": "WithModesOfTheUser",
     "one-operation": "OneOperation",
@@ -182,12 +209,17 @@ def test_the_default_of_the_user_is_not_followed() -> None:
         ("needs-gradients", "torch.set_grad_enabled(False)", "RuntimeError"),
         ("enables-gradients", "torch.set_grad_enabled(False)", "changed: torch.is_grad_enabled()"),
         ("with-products-of-the-user", _MODES, "different training"),
+        (
+            "exact-until-any-call-ends",
+            _MODES,
+            "different prediction after another call has ended with 64 units",
+        ),
         ("with-autocast-of-the-user", _MODES, "RuntimeError: "),
         ("with-modes-of-the-user", _MODES, "RuntimeError: "),
     ],
 )
 def test_further_defaults_of_the_user_are_not_followed(backend: str, default: str, got: str) -> None:
-    if "products" in backend and not _rounds_products():
+    if ("products" in backend or "exact" in backend) and not _rounds_products():
         pytest.skip("this processor multiplies float32 in float32 whatever the setting")
     result = _judge("user_defaults_do_not_matter", backend)
     assert result.expected == f"the same results and settings after the user's {default}"

@@ -28,14 +28,10 @@ class _ExactProducts:
 
     def __init__(self) -> None:
         self._lock, self._inside, self._before = threading.Lock(), list[object](), _FULL[0]
-        self._replacements = 0
 
     @contextmanager
     def needed(self) -> Iterator[None]:
         """Float32 products are exact within it, whatever the user has chosen."""
-        if self._are_exact_anyway():
-            yield
-            return
         token = object()
         try:
             with self._lock:
@@ -47,12 +43,6 @@ class _ExactProducts:
                 self._inside = [other for other in self._inside if other is not token]
                 self._apply()
 
-    def _are_exact_anyway(self) -> bool:
-        """Whether the user's own setting is full precision. No lock is needed: nothing was replaced meanwhile."""
-        replacements = self._replacements
-        is_full = self._before in _FULL and _precision() in _FULL
-        return is_full and self._replacements == replacements
-
     def end_all(self) -> None:
         """No thread is inside any more, as in a forked process."""
         self._lock = threading.Lock()
@@ -63,7 +53,6 @@ class _ExactProducts:
         """Replaces the setting where a thread needs that, or puts it back."""
         now = _precision()
         if self._inside and now not in _FULL:
-            self._replacements += 1
             self._before = now
             _set_precision(_FULL[0])
         elif not self._inside and self._before not in _FULL:

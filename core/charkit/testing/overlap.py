@@ -1,14 +1,17 @@
-"""Two calls of which one begins within the other, on two backends in two threads."""
+"""Two calls, in two threads, of which one begins within the other."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from charkit.backend import Backend
 from charkit.plugins.supervision import kept_process
+
+ResultT = TypeVar("ResultT")
 
 #: How long a call waits for the other: a backend may let one begin only when the other has ended.
 _OVERLAP_SECONDS = 0.1
@@ -45,3 +48,39 @@ def call_overlapping(first: Backend[Any], second: Backend[Any]) -> None:
         second.compile(late)(second.tensor(np.zeros(1)))
     finally:
         thread.join()
+
+
+def results_beside_another_call(
+    backend: Backend[Any], function: Callable[..., ResultT], *arguments: Any
+) -> dict[str, ResultT]:
+    """What a function returns within a compiled call, while another thread's call goes on and after that has ended.
+
+    A framework that traces what it compiles calls the function then. The other call begins after this one.
+    """
+    began, may_end, results = threading.Event(), threading.Event(), dict[str, ResultT]()
+
+    def inner(argument: Any) -> Any:
+        began.set()
+        may_end.wait()
+        return argument
+
+    def call_inner() -> None:
+        with kept_process():
+            backend.compile(inner)(backend.tensor(np.zeros(1)))
+
+    other = threading.Thread(target=call_inner)
+
+    def outer(*inside: Any) -> ResultT:
+        other.start()
+        try:
+            began.wait(_OVERLAP_SECONDS)
+            results["while another call goes on"] = function(*inside)
+        finally:
+            may_end.set()
+        other.join(_OVERLAP_SECONDS)
+        results["after another call has ended"] = last = function(*inside)
+        return last
+
+    backend.compile(outer)(*arguments)
+    other.join()
+    return results

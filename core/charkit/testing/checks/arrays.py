@@ -77,7 +77,7 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
         "a float64 scalar": (np.asarray(0.1), dtype),
         "a float32 array": (np.array([0.1, 0.2], np.float32), dtype),
         "a float16 array": (np.array([0.5, 0.25], np.float16), dtype),
-        "a long double array": (np.array([0.5, 0.25], np.longdouble), dtype),
+        "a long double array": (np.array([1.0, 2.0], np.longdouble) / 3.0, dtype),
         "a read-only array": (_read_only(np.array([0.5, 0.25])), dtype),
         "transposed symbols": (np.arange(6, dtype=np.int32).reshape(2, 3).T, np.int32),
         "transposed masks": (np.array([[True, True, False], [False, True, False]]).T, np.bool_),

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from charkit import plugins
-from charkit.backend import Backend, available_threads
+from charkit.backend import Backend, State, available_threads
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig
+from charkit.network import Predict
 from charkit.plugins.failures import describe_error
 from charkit.testing.cases import Case, make_case, symbols_of
 from charkit.testing.isolated.process_settings import thread_pools, under_user_defaults
 from charkit.testing.lasting_threads import lasting_threads
+from charkit.testing.overlap import results_beside_another_call
 from charkit.testing.tolerances import difference
 
 #: Enough steps that the order in which squared gradients are added shows in a norm.
@@ -76,7 +78,8 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
                 f"{name} in {precision}, with a large vocabulary": digest for name, digest in found.items()
             }
         # With one thread, since several may add in any order.
-        found = usage_digests(other_backend(backend, 1), _larger_case())
+        single = other_backend(backend, 1)
+        found = usage_digests(single, _larger_case()) | _digests_beside_another_call(single, _larger_case())
         return digests | {f"{name} with 64 units": digest for name, digest in found.items()}
 
     outcomes = list(under_user_defaults(use))
@@ -135,6 +138,18 @@ def usage_digests(backend: Backend[Any], case: Case) -> dict[str, str]:
         "training": _digest({"nats": result.nats, **network.weights(), **network.state()._asdict()}),
         "evaluation": _digest({"nats": nats}),
         "prediction": _digest({"logits": logits, **network.state_arrays(advanced)._asdict()}),
+    }
+
+
+def _digests_beside_another_call(backend: Backend[Any], case: Case) -> dict[str, str]:
+    """Digests of the logits that are computed within one call while another one goes on, and after it has ended."""
+    function = Predict(backend.build_lstm(case.model), backend.build_output(case.model))
+    weights = {name: backend.tensor(array) for name, array in case.weights.items()}
+    arguments = weights, backend.tensor(case.symbols[:, :1].copy()), State(*map(backend.tensor, case.state))
+    results = results_beside_another_call(backend, function, *arguments)
+    return {
+        f"prediction {when}": _digest({"logits": backend.numpy(logits)})
+        for when, (logits, _) in results.items()
     }
 
 
