@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -27,21 +27,23 @@ class _ExactProducts:
     """
 
     def __init__(self) -> None:
-        self._lock, self._inside, self._before = threading.Lock(), list[object](), _FULL[0]
+        self._lock, self._inside, self._before = threading.Lock(), set[object](), _FULL[0]
 
     @contextmanager
     def needed(self) -> Iterator[None]:
         """Float32 products are exact within it, whatever the user has chosen."""
         token = object()
         try:
-            with self._lock:
-                self._inside.append(token)
-                self._apply()
+            self._update(self._inside.add, token)
             yield
         finally:
-            with self._lock:
-                self._inside = [other for other in self._inside if other is not token]
-                self._apply()
+            self._update(self._inside.discard, token)
+
+    def _update(self, change: Callable[[object], None], token: object) -> None:
+        """Adds or removes a thread that is inside."""
+        with self._lock:
+            change(token)
+            self._apply()
 
     def end_all(self) -> None:
         """No thread is inside any more, as in a forked process."""

@@ -18,14 +18,14 @@ from charkit.testing.checks import rounding
 from charkit.testing.checks import optimizer
 from charkit.testing.checks import capabilities
 from charkit.testing.checks import training
+from charkit.testing.checks import processes
+from charkit.testing.checks import threads
 from charkit.testing.checks import leaks
 from charkit.testing.checks import learning
 from charkit.testing.checks import caching
 from charkit.testing.checks import results
 from charkit.testing.checks import addresses
 from charkit.testing.checks import concurrency
-from charkit.testing.checks import processes
-from charkit.testing.checks import threads
 from charkit.testing.checks import sampling
 from charkit.testing.checks import failed_calls
 from charkit.testing.checks import interrupted_calls

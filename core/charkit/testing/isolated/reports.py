@@ -68,7 +68,13 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
     """What goes wrong where new backends are used under each further default of the framework, or nothing."""
 
     def use() -> dict[str, str]:
-        digests = result_digests(other_backend(backend, backend.threads), steps=_FEW_STEPS)
+        # With one thread where sizes are larger, since several may add in any order.
+        single, larger = other_backend(backend, 1), _larger_case()
+        beside = _digests_beside_another_call(
+            single, larger
+        )  # first: calls after it show what it has left behind
+        found = usage_digests(single, larger) | beside
+        digests = {f"{name} with 64 units": digest for name, digest in found.items()}
         for precision in sorted(backend.precisions):
             other = plugins.create(
                 backend.name, precision=precision, device=backend.device, threads=backend.threads
@@ -77,10 +83,7 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
             digests |= {
                 f"{name} in {precision}, with a large vocabulary": digest for name, digest in found.items()
             }
-        # With one thread, since several may add in any order.
-        single = other_backend(backend, 1)
-        found = usage_digests(single, _larger_case()) | _digests_beside_another_call(single, _larger_case())
-        return digests | {f"{name} with 64 units": digest for name, digest in found.items()}
+        return digests | result_digests(other_backend(backend, backend.threads), steps=_FEW_STEPS)
 
     outcomes = list(under_user_defaults(use))
     expected = use() if outcomes else {}
