@@ -70,12 +70,14 @@ _OTHERS: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("numpy", "backend.py", "_joined"): ("differentiate", "compile"),
     ("numpy", "backend.py", "_part"): ("differentiate", "compile"),
     ("numpy", "backend.py", "NumpyBackend._in_parallel"): ("differentiate", "compile"),
+    ("torch", "backend.py", "_readable"): ("tensor",),
+    ("torch", "backend.py", "_raise_if_memory_ran_out"): ("compile", "numpy", "tensor"),
     ("jax", "backend.py", "JaxBackend._settings"): ("init", "compile"),
     ("jax", "backend.py", "_jitted"): ("compile",),
     ("jax", "backend.py", "_with_transfers"): ("compile", "tensor"),
     ("jax", "processor.py", "gpus"): ("devices",),
 }
-_FRAME = re.compile(r"(\w+\.py):\d+ in (\S+)")
+_FRAME = re.compile(r"(\w+\.py):\d+ in ([^\s,]+)")
 
 
 def parts_of(backend: str, file: str, function: str) -> frozenset[str]:

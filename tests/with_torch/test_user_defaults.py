@@ -117,6 +117,23 @@ class ExactUntilAnyCallEnds(TorchBackend):
         return compiled
 
 
+class PutsPrecisionBack(TorchBackend):
+    name = "puts-precision-back"
+
+    def compile(self, function, *, consumes=()):
+        inner = super().compile(function, consumes=consumes)
+
+        def compiled(*arguments):
+            matmul = torch.backends.mkldnn.matmul
+            before = matmul.fp32_precision
+            try:
+                return inner(*arguments)
+            finally:
+                matmul.fp32_precision = before
+
+        return compiled
+
+
 class WithAutocastOfTheUser(TorchBackend):
     name = "with-autocast-of-the-user"
 
@@ -161,6 +178,7 @@ _BACKENDS = {
     "on-default-device-with-many-symbols": "OnDefaultDeviceWithManySymbols",
     "with-products-of-the-user": "WithProductsOfTheUser",
     "exact-until-any-call-ends": "ExactUntilAnyCallEnds",
+    "puts-precision-back": "PutsPrecisionBack",
     "with-autocast-of-the-user": "WithAutocastOfTheUser",
     "with-modes-of-the-user": "WithModesOfTheUser",
     "one-operation": "OneOperation",
@@ -214,6 +232,11 @@ def test_the_default_of_the_user_is_not_followed() -> None:
             _MODES,
             "different prediction after another call has ended with 64 units",
         ),
+        (
+            "puts-precision-back",
+            'torch.backends.fp32_precision = "bf16"',
+            "changed: torch.the precision of float32 products",
+        ),
         ("with-autocast-of-the-user", _MODES, "TypeError: Got unsupported ScalarType BFloat16"),
         ("with-modes-of-the-user", _MODES, "RuntimeError: "),
     ],
@@ -221,6 +244,8 @@ def test_the_default_of_the_user_is_not_followed() -> None:
 def test_further_defaults_of_the_user_are_not_followed(backend: str, default: str, got: str) -> None:
     if ("products" in backend or "exact" in backend) and not _rounds_products():
         pytest.skip("this processor multiplies float32 in float32 whatever the setting")
+    if "precision" in backend and not hasattr(torch.backends, "fp32_precision"):
+        pytest.skip("this release of PyTorch has one setting for all devices")
     result = _judge("user_defaults_do_not_matter", backend)
     assert result.expected == f"the same results and settings after the user's {default}"
     assert result.got.startswith(got)

@@ -58,7 +58,7 @@ class _ExactProducts:
             self._before = now
             _set_precision(_FULL[0])
         elif not self._inside and self._before not in _FULL:
-            _set_precision(self._before)
+            _put_precision_back(self._before)
             self._before = _FULL[0]
 
 
@@ -71,6 +71,14 @@ def _set_precision(name: str) -> None:
         _PROCESSOR.fp32_precision = name
     else:
         torch.set_float32_matmul_precision(name)
+
+
+def _put_precision_back(name: str) -> None:
+    """Sets the precision to what it was; PyTorch does not show whether it was the processor's own or that of all."""
+    if _HAS_OWN:
+        _PROCESSOR.fp32_precision = "none"  # that of all devices applies
+    if _precision() != name:
+        _set_precision(name)
 
 
 @contextmanager

@@ -51,13 +51,29 @@ _JAX_SETTINGS = (
 )
 
 
+def _torch_precision_modules(torch: Any) -> list[Any]:
+    """What has a setting of the precision of float32 products in the newer releases of PyTorch."""
+    modules = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
+    return [
+        module
+        for module in (*modules, torch.backends.mkldnn, torch.backends)
+        if hasattr(module, "fp32_precision")
+    ]
+
+
 def _torch_precisions(torch: Any) -> list[str]:
     """PyTorch's settings of the precision of float32 products, of which releases have one or several."""
-    modules = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
-    found = [str(getattr(module, "fp32_precision", "")) for module in modules]
+    found = [str(module.fp32_precision) for module in _torch_precision_modules(torch)]
     with suppress(RuntimeError):  # raised if they were set one by one
         found.append(torch.get_float32_matmul_precision())
     return found
+
+
+def _torch_allows_tf32(torch: Any) -> bool | None:
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:  # convolutions and recurrent layers were set one by one
+        return None
 
 
 def _torch_autocast(torch: Any) -> bool:
@@ -76,7 +92,7 @@ _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
         'is_autocast_enabled("cpu")': _torch_autocast(torch),
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
         "the precision of float32 products": _torch_precisions(torch),
-        "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
+        "backends.cudnn.allow_tf32": _torch_allows_tf32(torch),
         "backends.mkldnn.enabled": torch.backends.mkldnn.enabled,
         "get_default_device()": torch.get_default_device(),
         "is_inference_mode_enabled()": torch.is_inference_mode_enabled(),
@@ -111,9 +127,21 @@ _TORCH_MODES = (
 
 def _enter_torch_modes(torch: Any) -> None:
     torch.set_float32_matmul_precision("medium")
-    _MODES.callback(torch.set_float32_matmul_precision, "highest")
+    _MODES.callback(_restore_torch_precisions, torch)
     _MODES.enter_context(torch.autocast("cpu"))
     _MODES.enter_context(torch.inference_mode())
+
+
+def _restore_torch_precisions(torch: Any) -> None:
+    torch.set_float32_matmul_precision("highest")
+    for module in _torch_precision_modules(torch):
+        module.fp32_precision = "none"
+
+
+def _set_torch_precision(torch: Any, name: str) -> None:
+    """Sets the precision that single devices and operations have unless they have their own."""
+    if hasattr(torch.backends, "fp32_precision"):  # from PyTorch 2.9 on
+        torch.backends.fp32_precision = name
 
 
 #: Further defaults that a user may have set, by the call that sets them: what sets and what restores each.
@@ -130,6 +158,10 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
         ),
         # On some processors float32 products then have operands in bfloat16.
         _TORCH_MODES: (_enter_torch_modes, lambda _torch: _MODES.close()),
+        'torch.backends.fp32_precision = "bf16"': (
+            lambda torch: _set_torch_precision(torch, "bf16"),
+            lambda torch: _set_torch_precision(torch, "none"),
+        ),
     }
 }
 
@@ -137,11 +169,13 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
 def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, ValueT | Exception, list[str]]]:
     """Does the work under each further default of a loaded framework.
 
-    Yields the default, the result or error, and the settings that the work has changed, the default itself among them.
+    Yields the default, the result or error, and the settings that the work has changed, the default itself among them,
+    also those that show it only once the default has been restored.
     """
     for name, defaults in _USER_DEFAULTS.items():
         for default, (change, restore) in defaults.items() if name in sys.modules else ():
             framework = sys.modules[name]
+            initial = process_settings()
             change(framework)
             before = process_settings()
             try:
@@ -151,7 +185,7 @@ def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, Value
             finally:
                 changed = changed_settings(before, process_settings())
                 restore(framework)
-            yield default, outcome, changed
+            yield default, outcome, changed or changed_settings(initial, process_settings())
 
 
 def set_user_settings() -> None:
