@@ -246,12 +246,15 @@ class Backend(ABC, Generic[Tensor]):
     def tensor(self, array: Array) -> Tensor:
         """Copies an array into a tensor. Floating-point arrays are converted to the type of the weights; int32 and bool
         arrays keep their type. The array may be read-only and may have any strides; a floating-point array may have any
-        byte order.
+        byte order. Raises MemoryError if the copy does not fit in memory.
         """
 
     @abstractmethod
     def numpy(self, tensor: Tensor) -> Array:
-        """Copies a tensor into an array that the caller owns and may write to."""
+        """Copies a tensor into an array that the caller owns and may write to.
+
+        Raises MemoryError if the copy does not fit in memory.
+        """
 
     @abstractmethod
     def differentiate(self, forward: Forward[Tensor]) -> Backward[Tensor]:
