@@ -1,4 +1,8 @@
-"""Every check: imports the modules that register checks, in the order in which they run."""
+"""Every check: imports the modules that register checks, in the order in which they run.
+
+Those of isolated processes come early in their stage: the processes then exhaust their memory while other checks run,
+and TensorFlow waits for memory for ten seconds.
+"""
 
 # ruff: noqa: F401 - a module of checks is imported because that registers them
 
