@@ -118,7 +118,7 @@ class Optimizer(Protocol[Tensor]):
     Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms (the decay and Adam's
     update) use the weights from before the step; gradients, norm, clipping and moments are the same as without weight
     decay. The two terms are added before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be
-    rounded, which would distort or remove a small decay of all weights:
+    rounded, which would distort a small decay, or even remove it, for all weights alike:
 
         weight = weight - learning_rate * (weight_decay * weight + step)
     """
@@ -223,7 +223,7 @@ class Backend(ABC, Generic[Tensor]):
     @abstractmethod
     def versions(self) -> dict[str, str]:
         """Returns the versions of the libraries that determine the results, keyed by library name. They are recorded
-        with each session, and are the same in every process.
+        with each session and must be the same in every process.
         """
 
     @abstractmethod

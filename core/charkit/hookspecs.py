@@ -1,4 +1,4 @@
-"""The hook with which a plugin registers its backend. This module imports neither NumPy nor a framework."""
+"""The hook with which a plugin registers its backend. ``charkit.hookspecs`` imports neither NumPy nor a framework."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ INTRODUCTION = """\
 # The contract
 
 This page defines what a backend must implement and what it may rely on. Start with [Writing a
-backend](backends.md). [The checks](kit.md) shows how these promises are checked, and [Publishing a
+backend](backends.md). [The checks](kit.md) shows how these rules are checked, and [Publishing a
 backend](publishing.md#versions-of-the-contract) explains how the contract is versioned.
 
 This page is generated from the docstrings and signatures in `charkit/backend.py`, `weights.py`, `config.py`,
