@@ -61,6 +61,7 @@ _WITH_PROCESSES = {
     "comparison/test_compare.py",
     "comparison/test_compare_run.py",
     "conformance/test_measure_speed.py",
+    "conformance/test_memory_exhaustion.py",
     "distributed/test_worker_faults.py",
     "observers/test_csv.py",
     "sweep/test_commands.py",

@@ -9,7 +9,6 @@ import pytest
 
 from charkit.testing import Subject, run_check
 from charkit.testing.isolated import process
-from charkit.testing.isolated.memory_exhaustion import exhaust_memory, repeat_exhausted_calls
 from charkit.testing.memory import can_limit_memory
 from charkit_numpy.backend import NumpyBackend
 from conformance import memory_error_faults
@@ -19,17 +18,6 @@ from conformance.installed_faults import CHECKS, install_faults, judge
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_faults(tmp_path, monkeypatch)
-
-
-@pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
-def test_numpy_raises_memory_error_and_goes_on() -> None:
-    backend = NumpyBackend(precision="float32", device="cpu", threads=1)
-    report = exhaust_memory(backend)
-    assert report["is_memory_error"]
-    assert report["raised"].startswith("MemoryError: Unable to allocate ")
-    assert report["wrong_errors_of_tensor"] == {}
-    assert report["keeps_error"] == ""
-    assert repeat_exhausted_calls(backend) == {"raised": ""}
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
