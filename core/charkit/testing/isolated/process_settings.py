@@ -169,8 +169,8 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
 def under_user_defaults(work: Callable[[], ValueT]) -> Iterator[tuple[str, ValueT | Exception, list[str]]]:
     """Does the work under each further default of a loaded framework.
 
-    Yields the default, the result or error, and the settings that the work has changed, the default itself among them,
-    also those that show it only once the default has been restored.
+    Yields the default, the result or error, and the settings that the work has changed, the default itself among them.
+    If there are none, they are those that differ once the default has been restored.
     """
     for name, defaults in _USER_DEFAULTS.items():
         for default, (change, restore) in defaults.items() if name in sys.modules else ():

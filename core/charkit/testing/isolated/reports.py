@@ -68,11 +68,10 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
     """What goes wrong where new backends are used under each further default of the framework, or nothing."""
 
     def use() -> dict[str, str]:
-        # With one thread where sizes are larger, since several may add in any order.
+        # With one thread where sizes are larger, since several may add in any order. The call beside another one comes
+        # first, since the calls after it show what it has left behind.
         single, larger = other_backend(backend, 1), _larger_case()
-        beside = _digests_beside_another_call(
-            single, larger
-        )  # first: calls after it show what it has left behind
+        beside = _digests_beside_another_call(single, larger)
         found = usage_digests(single, larger) | beside
         digests = {f"{name} with 64 units": digest for name, digest in found.items()}
         for precision in sorted(backend.precisions):
