@@ -6,9 +6,9 @@ that is not detached from its graph refers to the whole history of the run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from charkit.config import ModelConfig, OptimizerConfig
 from charkit.errors import counted
 from charkit.network import StepResult
 from charkit.testing.cases import STEPPING, WIDE, stepping_case, symbols_of, weights_of
-from charkit.testing.memory import frozen_objects, used_bytes
+from charkit.testing.memory import frozen_objects
 from charkit.testing.registry import check
+from charkit.testing.resources import Growth, ResourceUse, growth, resource_use
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require
 
@@ -38,8 +39,6 @@ _ROUND = 16
 #: A leak grows in all of these rounds. A library that allocates once grows in one of them, and kept objects that each
 #: hold a megabyte of Python's allocator have been seen to grow in four.
 _ROUNDS = 12
-#: Where Linux lists the threads and the open files of a process.
-_RESOURCE_FOLDERS = (Path("/proc/self/task"), Path("/proc/self/fd"))
 _RESOURCES = (
     "backend.py and lstm.py: a call ends the threads that it starts and closes the files that it opens, or shares "
     "them with all calls"
@@ -77,55 +76,42 @@ def _require_no_leak(
     """
     for _ in range(warm_up):
         action()
-    limit = _Use(count * graph_bytes / 4, count / 4, count / 4)
+    limit = Growth(*(math.ceil(count * each / 4) for each in (graph_bytes, 1, 1)))
     with frozen_objects():
         least = _least_growth(backend, action, count, limit)
         if baseline is not None and least.memory >= limit.memory:
             allowed = _least_growth(backend, baseline, count, limit).memory
             least = least._replace(memory=least.memory - max(0, allowed))
-    grows = _Use(*(grown >= allowed for grown, allowed in zip(least, limit, strict=True)))
-    texts = _Use(
+    texts = (
         f"{least.memory / 1e6:.0f} MB",
         counted(least.threads, "thread"),
         counted(least.files, "open file"),
     )
-    growth = ", ".join(text for text, is_growing in zip(texts, grows, strict=True) if is_growing)
+    more = ", ".join(
+        text for text, grown, allowed in zip(texts, least, limit, strict=True) if grown >= allowed
+    )
     require(
-        not any(grows),
+        not more,
         expected=f"memory, threads and open files that do not grow with the number of {repeated}",
-        got=f"at least {growth} more after every {count} {repeated}",
-        look_at=look_at if grows.memory else _RESOURCES,
+        got=f"at least {more} more after every {count} {repeated}",
+        look_at=look_at if least.memory >= limit.memory else _RESOURCES,
     )
 
 
-class _Use(NamedTuple):
-    """What the process uses, or a value for each."""
-
-    memory: Any
-    threads: Any
-    files: Any
-
-
-def _least_growth(backend: Backend[Any], action: Callable[[], None], count: int, limit: _Use) -> _Use:
+def _least_growth(backend: Backend[Any], action: Callable[[], None], count: int, limit: Growth) -> Growth:
     """The smallest growth in a round; stops once that is below the limit."""
-    rounds: list[_Use] = []
+    rounds: list[tuple[ResourceUse, ResourceUse]] = []
     while True:
-        before = _use(backend)
+        before = resource_use(backend)
         for _ in range(count):
             action()
-        after = _use(backend)
-        rounds.append(_Use(*(now - then for now, then in zip(after, before, strict=True))))
-        least = _Use(*(min(grown) for grown in zip(*rounds, strict=True)))
-        small = all(grown < allowed for grown, allowed in zip(least, limit, strict=True))
+        after = resource_use(backend)
+        rounds.append((before, after))
+        grown = [growth(*each, now=after) for each in rounds]
+        least = Growth(*(min(values) for values in zip(*grown, strict=True)))
+        small = all(value < allowed for value, allowed in zip(least, limit, strict=True))
         if small or len(rounds) == _ROUNDS:
             return least
-
-
-def _use(backend: Backend[Any]) -> _Use:
-    memory = used_bytes(backend)
-    return _Use(
-        memory, *(sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0 for folder in _RESOURCE_FOLDERS)
-    )
 
 
 @check("training")
