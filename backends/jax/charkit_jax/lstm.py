@@ -23,6 +23,8 @@ from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, pro
 
 Arrays = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]
+#: Sequences below this length are short.
+_SHORT = 16
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def _layer_forward(
     empty = jnp.zeros((*pre.shape[:2], cell.shape[1]), pre.dtype)
     start = (pre, empty, empty, empty, hidden, cell)
     slopes, into_cell, forget, features, *last = lax.fori_loop(
-        0, len(pre), step, start, unroll=_time_steps(operands)
+        0, len(pre), step, start, unroll=_time_steps(operands, len(pre))
     )
     return (features, *last), (recurrent, hidden, slopes, into_cell, forget, features)
 
@@ -221,7 +223,8 @@ def _layer_backward(operands: np.dtype[Any], kept: Arrays, gradients: Arrays) ->
         return deltas, contract(delta, matrix, BY_COLUMNS, operands), d_cell * _at(forget, time)
 
     start = (slopes, into_hidden, into_last_cell)
-    deltas, d_hidden, d_cell = lax.fori_loop(0, len(slopes), step, start, unroll=_time_steps(operands))
+    unroll = _time_steps(operands, len(slopes))
+    deltas, d_hidden, d_cell = lax.fori_loop(0, len(slopes), step, start, unroll=unroll)
     before = jnp.concatenate([hidden[None], features[:-1]])  # (time, batch, unit)
     return deltas, contract(_flat(deltas), _flat(before), BY_ROWS, operands).T, d_hidden, d_cell
 
@@ -229,13 +232,14 @@ def _layer_backward(operands: np.dtype[Any], kept: Arrays, gradients: Arrays) ->
 _layer.defvjp(_layer_forward, _layer_backward)
 
 
-def _time_steps(operands: np.dtype[Any]) -> int:
+def _time_steps(operands: np.dtype[Any], length: int) -> int:
     """How many time steps one round of a loop takes.
 
-    Two save a tenth of the time. With operands that are rounded they cost more: XLA then can't distinguish the two
-    steps' positions in a sequence apart, and copies all of it in each round.
+    Two save a tenth of the time, but take longer to compile, which short sequences don't make up for. With operands
+    that are rounded they cost more: XLA then can't tell the two steps' positions in a sequence apart, and copies all of
+    it in each round.
     """
-    return 1 if operands == jnp.bfloat16 else 2
+    return 1 if operands == jnp.bfloat16 or length < _SHORT else 2
 
 
 def _at(array: jax.Array, time: jax.Array) -> jax.Array:

@@ -106,6 +106,18 @@ def unmasked_case(*, num_steps: int = 6, with_state: bool = True) -> Case:
     )
 
 
+def case_of_equal_axes(*, num_layers: int, batch_size: int) -> Case:
+    """Three steps, symbols and units, with masks, for the checks of batches whose halves have three sequences too."""
+    return make_case(
+        num_layers=num_layers,
+        batch_size=batch_size,
+        num_steps=3,
+        vocabulary_size=3,
+        lstm_size=3,
+        masked=True,
+    )
+
+
 def realistic_case() -> Case:
     """One layer of 128 units, 64 sequences of 20 symbols, a low dropout: arrays of a megabyte and more.
 

@@ -14,7 +14,7 @@ from charkit.backend import Array
 from charkit.config import OptimizerConfig
 from charkit.testing.alternation import alternating_threads, call_alternating
 from charkit.testing.backend_parts import Parts, Updater
-from charkit.testing.cases import gradients_of, make_case, unmasked_case, weights_of
+from charkit.testing.cases import case_of_equal_axes, gradients_of, make_case, unmasked_case, weights_of
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import call_interrupting, lines_of
 from charkit.testing.isolated.process_settings import (
@@ -109,7 +109,7 @@ def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
     """Threads among which a backend divides a call don't interfere: whatever their order at each line, all is right."""
     # Many streams are divided where few are not; the other shapes are those of an earlier check.
     many = make_case(batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE)
-    some = make_case(num_layers=1, batch_size=8, masked=True)
+    some = case_of_equal_axes(batch_size=6, num_layers=1)
     with alternating_threads(sources_of_subject(subject)) as begin:
         predicting, training = (
             Parts(subject.new("float32"), case.model, case.weights) for case in (many, some)

@@ -49,7 +49,8 @@ def gradients_while_an_interrupted_call_ends(subject: Subject, precision: str) -
     parts.forward = interrupted = _InterruptedForward(parts.forward)
     with suppress(InterruptionError):
         parts.gradients(*case.batch)
-    interrupted.wait_for_rest()
+    if not interrupted.has_rest():
+        return  # all of it was in this thread, whose interruptions another check is about
     look_at = (
         "backend.py: differentiate(), where it uses several threads: each call waits for the threads of an "
         "interrupted one, or has arrays of its own"
@@ -85,10 +86,11 @@ class _InterruptedForward:
         sleep(_HALF_DONE_SECONDS)
         return result
 
-    def wait_for_rest(self) -> None:
-        """Waits until another thread has begun its part of the first call, if there is one."""
-        if self._is_held or threading.active_count() > 1:
+    def has_rest(self) -> bool:
+        """Whether another thread has begun its part of the first call, or does so soon."""
+        if threading.active_count() > 1:
             self._held.wait(_HELD_SECONDS)
+        return self._is_held
 
 
 @check("training")

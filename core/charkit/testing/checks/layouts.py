@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from charkit.testing.cases import make_case, stepping_case
+from charkit.testing.cases import case_of_equal_axes, make_case, stepping_case
 from charkit.testing.checked_calls import check_gradients, check_prediction
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
@@ -37,14 +37,7 @@ def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None
         (3, 2, ""),
         (6, 1, ", which may be different for part of the batch"),
     ):
-        case = make_case(
-            num_layers=num_layers,
-            batch_size=batch_size,
-            num_steps=3,
-            vocabulary_size=3,
-            lstm_size=3,
-            masked=True,
-        )
+        case = case_of_equal_axes(num_layers=num_layers, batch_size=batch_size)
         look_at = f"{_INFERRED}{part}"
         check_gradients(subject.parts(precision, case.model, case.weights), precision, case, look_at)
 
