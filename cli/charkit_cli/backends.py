@@ -44,7 +44,9 @@ def command(
     console.print(_table(found))
     for backend in found.usable:
         console.print(f"{backend.name}: {backend.summary}" if backend.summary else backend.name, markup=False)
-        console.print(f"  verified with {backend.verified or '-'}", markup=False)
+        unstated = "doesn't state what it was verified with"
+        verified = f"verified with {backend.verified}" if backend.verified else unstated
+        console.print(f"  {verified}", markup=False)
     # Both sides of a conflict have the same reason.
     reasons = dict.fromkeys(_reason(backend) for backend in found if backend.reason)
     for line in [*_capabilities(found.usable), *reasons]:

@@ -96,8 +96,9 @@ def _verdict(found: RunCheck, *, can_be_repaired: bool) -> str:
     if not found.usable:
         return f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used"
     if found.text_problem is not None:
-        return f"{found.run} is damaged; it can be sampled from, but not resumed without its text"
-    advice = f"; to repair it: toolkit check {quoted(str(found.run))} --repair" if can_be_repaired else ""
+        return f"{found.run} is damaged; it can be sampled from, but not resumed until its text is restored"
+    repair = f"toolkit check {quoted(str(found.run))} --repair"
+    advice = f"; to point latest and best at intact checkpoints: {repair}" if can_be_repaired else ""
     return f"{found.run} is damaged; its newest intact checkpoint is at step {found.usable[0].step:,}{advice}"
 
 

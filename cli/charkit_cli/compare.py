@@ -80,7 +80,8 @@ Precisions = Annotated[
     typer.Option(
         "--precision",
         metavar="CHOICE",
-        help="float32, float64, bfloat16; repeatable " + DEFAULT.format("from the settings or the run"),
+        help="floating-point precision: float32, float64, bfloat16; repeatable "
+        + DEFAULT.format("float32, or the run's"),
         autocompletion=among(get_args(Precision)),
     ),
 ]
@@ -89,7 +90,7 @@ Bound = Annotated[
     typer.Option(
         "--bound",
         metavar="FLOAT",
-        help="fail if the losses of a step differ by more than this many nats, whatever the cause",
+        help="fail if the losses at any step differ by more than this many nats, whatever the cause",
     ),
 ]
 Examine = Annotated[
@@ -102,40 +103,52 @@ Examine = Annotated[
         show_default=False,
     ),
 ]
-OwnLayers = Annotated[bool, typer.Option("--own-layers", help="also train each framework's own layers")]
+OwnLayers = Annotated[
+    bool, typer.Option("--own-layers", help="also train with each framework's own LSTM layers")
+]
 Pythons = Annotated[
     list[str] | None,
     typer.Option(
         "--python",
         metavar="NAME=PATH",
-        help="backend in another environment, as in torch-old=/envs/old/bin/python; repeatable",
+        help="backend in another environment: its name with a hyphen and a suffix, and the Python of that "
+        "environment, as in torch-old=/envs/old/bin/python; repeatable",
     ),
 ]
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", help=f"directory for the report {DEFAULT.format('comparisons/NAME-N')}"
+        "--out", metavar="DIR", help=f"new directory for the report {DEFAULT.format('comparisons/NAME-N')}"
     ),
 ]
 TurnLimit = Annotated[
     str,
     typer.Option(
         "--turn-limit",
-        metavar="TEXT",
+        metavar="TIME",
         help=f"time limit for each task in a variant's turn, such as training or validation {DEFAULT.format('10m')}",
         show_default=False,
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="INT", help="random seed for weights, dropout and samples")
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="INT",
+        help="random seed for weights, dropout and samples " + DEFAULT.format("0, or the run's"),
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="read settings from a TOML file, grouped by section"),
+    typer.Option("--config", metavar="FILE", help="read settings, grouped by section, from a TOML file"),
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="set one setting, as in model.lstm_size=256; repeatable"),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="set one setting, as in model.lstm_size=256; overrides --config; repeatable",
+    ),
 ]
 
 

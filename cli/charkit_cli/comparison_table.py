@@ -18,9 +18,9 @@ from charkit_comparison.speeds import VariantSpeed
 MEGABYTE = 1e6
 NOTHING = "-"
 _LEGEND = (
-    "correct: examined steps that match the float64 reference; train, sample: characters/s; time: relative to the "
-    "fastest (median of the rounds); step 1: time of the first step, including compilation; memory: peak of the first "
-    "round, MB; loss: at the last step"
+    "correct: examined steps that match the float64 reference; train, sample: characters/s; time: training time "
+    "relative to the fastest (median of the rounds); step 1: time of the first step, including compilation; memory: "
+    "peak of the first round, MB; loss: at the last step"
 )
 
 

@@ -42,7 +42,10 @@ EXAMPLES = (
     "toolkit evaluate runs/anna-1 --per-character surprisal.html",
 )
 #: The options of each flag, by the name that the help shows above them.
-SECTIONS: dict[str, type[Section]] = {"dynamic evaluation": DynamicConfig, "copied text": CopiedConfig}
+SECTIONS: dict[str, type[Section]] = {
+    "options of --dynamic": DynamicConfig,
+    "options of --copied": CopiedConfig,
+}
 
 
 # Long, since each option is a parameter with its help.
@@ -64,7 +67,8 @@ def command(
         typer.Option(
             "--split",
             metavar="CHOICE",
-            help="train, validation, test, all " + DEFAULT.format("validation, or all with --text"),
+            help="which split to evaluate: train, validation, test, all "
+            + DEFAULT.format("validation, or all with --text"),
         ),
     ] = None,
     limit: Annotated[
@@ -90,7 +94,7 @@ def command(
         bool,
         typer.Option(
             "--baselines",
-            help="also evaluate n-gram models and compressors trained on the same text",
+            help="also evaluate n-gram models and compressors trained on the run's training text",
         ),
     ] = False,
     dynamic: Annotated[
@@ -124,8 +128,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Scores and prints."""
-    dynamic_options = _options(given, "dynamic evaluation", "dynamic", dynamic)
-    copied_options = _options(given, "copied text", "copied", copied)
+    dynamic_options = _options(given, "options of --dynamic", "dynamic", dynamic)
+    copied_options = _options(given, "options of --copied", "copied", copied)
     file = None if per_character is None else SurprisalFile.at(per_character)  # before a run is loaded
     notices: list[str] = []
     files: tuple[str, ...] = ()

@@ -31,14 +31,17 @@ def command(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="file to write, FILE.safetensors or FILE.onnx; an example program is written next to it as FILE.py",
+            help="file to write, FILE.safetensors or FILE.onnx; an example program, FILE.py, and for torch the "
+            "vocabulary, FILE.vocabulary.json, are written next to it",
             show_default=False,
         ),
     ],
     form: Annotated[
         Literal["torch", "onnx"] | None,
         typer.Option(
-            "--format", metavar="CHOICE", help=f"torch, onnx {DEFAULT.format('from the suffix of --out')}"
+            "--format",
+            metavar="CHOICE",
+            help=f"format of the file: torch, onnx {DEFAULT.format('from the suffix of --out')}",
         ),
     ] = None,
     checkpoint: Checkpoint = "best",

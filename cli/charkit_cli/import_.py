@@ -28,7 +28,7 @@ def command(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="directory for the new run", show_default=False)
+        Path, typer.Option("--out", metavar="DIR", help="directory for the new run", show_default=False)
     ],
     vocabulary: Annotated[
         Path | None,
@@ -36,7 +36,7 @@ def command(
             "--vocabulary",
             metavar="FILE",
             help=r'JSON file with the vocabulary, such as \["a", "b"] or {"a": 0, "b": 1} '
-            + DEFAULT.format("FILE.vocabulary.json, or the one in FILE"),
+            + DEFAULT.format("NAME.vocabulary.json next to NAME.safetensors, or the one in FILE"),
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run at --out")] = False,

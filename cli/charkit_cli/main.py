@@ -39,7 +39,7 @@ COMMANDS = {
     "sample": "Generate text from a run.",
     "runs": "List the runs in a directory.",
     "recipes": "List the recipes, with their settings and measured results.",
-    "reproduce": "Train with a recipe and compare with its measured results.",
+    "reproduce": "Train with a recipe to reproduce its measured results.",
     "report": "Show runs on a web page: curves, samples, settings, speed.",
     "check": "Check a run for damage; with --repair, repair it.",
     "export": "Export a run to PyTorch or ONNX.",
@@ -225,7 +225,7 @@ def _placeholder(name: str) -> Callable[[], None]:
 
 def _global_options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; works in any position.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; also works after COMMAND.")
     ] = False,
     version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
 ) -> None:
@@ -281,7 +281,9 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
     if called is not None and (meant := OTHER_COMMANDS.get(called)):
         return f"unknown command {called!r} (did you mean '{meant}'?); see toolkit --help"
     if called is not None and called not in COMMANDS:
-        return f"unknown command {called!r}{nearest(called, COMMANDS)}; commands are {', '.join(COMMANDS)}"
+        return (
+            f"unknown command {called!r}{nearest(called, COMMANDS)}; the commands are {', '.join(COMMANDS)}"
+        )
     if "No such option" in error.message:
         parameters = getattr(getattr(error, "ctx", None), "command", None)
         option = str(getattr(error, "option_name", None))

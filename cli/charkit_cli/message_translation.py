@@ -3,7 +3,7 @@
 The library names its own parameters and settings, in backquotes: "continue it with `resume='runs/anna-1'`". A user
 of the command line types options instead, so this becomes "continue it with --resume runs/anna-1". The table of
 options is read from the command itself. A message about a setting, "model.lstm_size must be at least 1", names the
-option if that was used: "--lstm-size must be at least 1". A function of the library, as in "see `charkit.verify`",
+option if that was used: "--lstm-size must be at least 1". A function of the library, as in "with `charkit.verify`",
 becomes the command that does the same.
 """
 

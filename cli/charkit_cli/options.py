@@ -20,6 +20,8 @@ DEFAULT = r"\[default: {}]"
 CLASSIC = r"\[classic: {}]"
 #: Bounds from here on only keep numbers small enough to compute with.
 _UNREACHED = 10**9
+#: What the help calls the values of some settings that are no text.
+_METAVARS = {"glob": "PATTERN", "encoding": "NAME", "time_limit": "TIME", "save_every": "STEPS|TIME"}
 
 Backend = Annotated[
     str,
@@ -45,7 +47,8 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="cpu, cuda:0 (or cuda), cuda:1, ... " + DEFAULT.format("the backend's first device"),
+        help="device to compute on: cpu, cuda:0 (or cuda), cuda:1, ... "
+        + DEFAULT.format("the backend's first device"),
     ),
 ]
 Threads = Annotated[
@@ -117,7 +120,7 @@ def _parameter(key: str, field: FieldInfo, section: str, default: str, note: str
         description += f": {', '.join(choices)}"
     option = typer.Option(
         f"--{key.replace('_', '-')}",
-        metavar="CHOICE" if choices else {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
+        metavar="CHOICE" if choices else _METAVARS.get(key) or {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
         help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field, default, own_default),
         show_default=False,
         rich_help_panel=section.capitalize(),

@@ -36,7 +36,12 @@ def command(
         typer.Argument(metavar="TEXT", help="text files, directories or URLs, or - for standard input"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="new directory for the prepared text")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="new directory for the prepared text; required unless --check is given",
+        ),
     ] = None,
     check: Annotated[
         Path | None,

@@ -21,7 +21,10 @@ def limit_wait_for_threads(status: int) -> None:
 def _end(status: int) -> None:
     try:
         with suppress(OSError, AttributeError, ValueError):  # the streams are closed or missing
-            print("note: ended although threads that the backend started are still running", file=sys.stderr)
+            print(
+                "note: this process ended although threads that the backend started were still running",
+                file=sys.stderr,
+            )
             sys.stdout.flush()
     finally:
         os._exit(status)

@@ -36,7 +36,11 @@ def command(
         ),
     ],
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="text that the results were measured on")
+        str | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="text that the results were measured on " + DEFAULT.format("Python's language reference"),
+        ),
     ] = None,
     seed: Annotated[
         int,
@@ -113,7 +117,8 @@ def _print(console: Console, found: Reproduction, resume: str) -> None:
     """The losses beside the measured ones, and the verdict; ``resume`` is the command for a run that was stopped."""
     if not found.results:
         console.print(
-            f"{found.run} was stopped and saved; there is nothing to compare yet; resume it with: {resume}",
+            f"{found.run} was stopped and saved, so there is no result to compare; resuming the run finishes training, "
+            f"but doesn't compare the result; to resume it: {resume}",
             markup=False,
         )
         return

@@ -41,7 +41,7 @@ ComputePrecision = Annotated[
     typer.Option(
         "--precision",
         metavar="CHOICE",
-        help="float32, float64, bfloat16 "
+        help="floating-point precision: float32, float64, bfloat16 "
         + DEFAULT.format("float32, or float64 if the run was trained in it"),
     ),
 ]
@@ -70,7 +70,9 @@ def loaded_for(
         print_notices(to_log(), loaded.notices)
         if run is None:
             print_notices(to_log(), [f"using {path}, the run that was saved last"])
-        if loaded.step == 0 and loaded.step == loaded.last_step:
+        if (
+            loaded.step == 0 and loaded.step == loaded.last_step and loaded.text
+        ):  # an imported run has no text
             print_notices(to_log(), ["this run has not been trained yet; its weights are the initial ones"])
         if checkpoint == "best" and loaded.step < loaded.last_step:
             newest = f"training continued to step {loaded.last_step:,}, which `checkpoint='latest'` uses"

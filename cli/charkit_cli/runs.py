@@ -42,7 +42,8 @@ def command(
         typer.Option(
             "--sort",
             metavar="COLUMN",
-            help=f"{', '.join(get_args(RunOrder))}; damaged runs come last {DEFAULT.format('saved')}",
+            help=f"column to sort by: {', '.join(get_args(RunOrder))}; damaged runs come last "
+            + DEFAULT.format("saved"),
             show_default=False,
         ),
     ] = "saved",

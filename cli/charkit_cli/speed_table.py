@@ -15,8 +15,8 @@ NOTHING = "-"
 #: Processors that are wanted twice, from which on speeds say little.
 CONTENTION = 0.3
 _LEGEND = (
-    "size: layers x units, sequences x time steps per batch; train, sample: characters per second (sample: a single "
-    "stream); ratio: relative to NumPy; step 1: time of the first step; MB: peak memory of the process"
+    "size: layers x units, sequences x time steps per batch; train, sample: characters/s (sample: a single stream); "
+    "ratio: speed relative to NumPy; step 1: time of the first step; MB: peak memory of the process"
 )
 
 
@@ -82,7 +82,7 @@ def _print_habits(console: Console, report: SpeedReport) -> None:
     habits = report.habits
     memory = habits.growth_bytes / 1e3
     console.print(
-        f"over {len(habits.step_seconds)} steps at {habits.size}: memory grows by {memory:.1f} kB per step, "
+        f"over {len(habits.step_seconds)} steps at {habits.size}: memory changes by {memory:+.1f} kB per step, "
         f"and a step takes {habits.slowdown:.2f} times as long at the end as at the beginning",
         markup=False,
     )

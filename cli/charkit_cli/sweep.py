@@ -28,14 +28,15 @@ Spec = Annotated[
     str | None,
     typer.Argument(
         metavar="SPEC|NAME",
-        help="TOML file with the text, fixed settings and axes; with --resume, a sweep's name or directory",
+        help="TOML file with the text, fixed settings and axes (the settings to vary); with --resume, a sweep's name "
+        "or directory " + DEFAULT.format("the newest in sweeps/"),
     ),
 ]
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="continue a sweep exactly where it stopped " + DEFAULT.format("the newest in sweeps/"),
+        help="resume a sweep exactly where it stopped",
     ),
 ]
 Name = Annotated[
@@ -48,7 +49,11 @@ Name = Annotated[
 ]
 Trials = Annotated[
     int | None,
-    typer.Option("--trials", metavar="INT", help="number of trials " + DEFAULT.format("from SPEC")),
+    typer.Option(
+        "--trials",
+        metavar="INT",
+        help="number of trials " + DEFAULT.format("from SPEC, or the whole grid"),
+    ),
 ]
 Parallel = Annotated[
     int,
@@ -63,7 +68,7 @@ TimeLimit = Annotated[
     str | None,
     typer.Option(
         "--time-limit",
-        metavar="TEXT",
+        metavar="TIME",
         help="save all trials and stop after this time, such as 90s, 10m or 2h",
     ),
 ]

@@ -48,7 +48,8 @@ class SweepLines:
     def __call__(self, event: SweepEvent) -> None:
         """Shows what happened: a line that stays, unless it is only that a trial advanced."""
         if isinstance(event, events.Reading):
-            self._show(Text(f"{event.stage} the text  {event.fraction:.0%}", style="dim"))
+            what = event.stage if event.stage.startswith("loading ") else f"{event.stage} the text"
+            self._show(Text(f"{what}  {event.fraction:.0%}", style="dim"))
             return
         if event.message:
             again = (

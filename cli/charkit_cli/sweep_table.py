@@ -39,7 +39,7 @@ def print_sweep(console: Console, result: SweepResult) -> None:
         )
     lines = [f"{result.folder}: {_REASONS[result.stopped_because]}"]
     if result.stopped_because != "done":
-        lines.append(f"next: {command_to_resume_sweep(result.folder)}")
+        lines.append(f"to resume the sweep: {command_to_resume_sweep(result.folder)}")
     if result.best is not None:
         best = result.best
         lines.append(f"best: trial {best.number}, loss {best.loss:.4f}, in {best.run}")

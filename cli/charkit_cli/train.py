@@ -17,7 +17,7 @@ from charkit.text.prepared_manifest import same_encoding
 from charkit.training import events
 from charkit_cli import standard_input
 from charkit_cli.completion import among, observer_names, recipe_names, run_paths
-from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads, Verbose, with_options
+from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Verbose, with_options
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_files, print_json, to_log, to_user
 from charkit_cli.train_result import (
@@ -43,7 +43,12 @@ EXAMPLES = (
 
 
 # Long, since each option is a parameter with its help.
-@with_options(SECTIONS, leave_out=("text",), classic=settings_of_recipes())
+@with_options(
+    SECTIONS,
+    leave_out=("text",),
+    classic=settings_of_recipes(),
+    notes={"shards": "with --workers, the default is at least 8"},
+)
 def command(
     given: Settings,
     text: Annotated[
@@ -85,22 +90,31 @@ def command(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE",
-            help="source of the settings that you don't give: a recipe (see toolkit recipes) or a TOML file; "
-            rf"\[classic: ...] below is the value with --recipe classic {DEFAULT.format(DEFAULT_RECIPE)}",
+            help="source of the settings that you don't give: a recipe (see toolkit recipes) or a TOML file; auto "
+            r"derives them from the length of the text; \[classic: ...] below is the value with --recipe classic "
+            + DEFAULT.format(DEFAULT_RECIPE),
             show_default=False,
             autocompletion=recipe_names,
         ),
     ] = None,
     backend: RecipeBackend = None,
     device: Device = None,
-    threads: Threads = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="INT",
+            help="number of CPU threads; with --workers, of each worker "
+            + DEFAULT.format("all, or 1 per worker"),
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
             metavar="INT",
-            help="number of worker processes; with the same --shards, any number gives the same result "
-            + DEFAULT.format("train in this process"),
+            help="number of worker processes, at most one per shard; with the same --shards, any number gives the same "
+            "result " + DEFAULT.format("train in this process"),
         ),
     ] = None,
     engine: Annotated[
@@ -118,14 +132,16 @@ def command(
         typer.Option(
             "--address",
             metavar="ADDRESS",
-            help=f"address of the engine {DEFAULT.format('RAY_ADDRESS, or this machine')}",
+            help="address of the engine's cluster, such as HOST:PORT for ray "
+            + DEFAULT.format("the variable RAY_ADDRESS, or this machine"),
         ),
     ] = None,
     mixed_machines: Annotated[
         bool,
         typer.Option(
             "--mixed-machines",
-            help="allow workers whose processors or versions differ, which may change the last bits of the result",
+            help="allow workers whose processors or software versions differ, which may change the last bits of the "
+            "result",
         ),
     ] = False,
     stop_at: Annotated[
@@ -147,7 +163,7 @@ def command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="read settings from a TOML file, grouped by section"),
+        typer.Option("--config", metavar="FILE", help="read settings, grouped by section, from a TOML file"),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -242,7 +258,7 @@ def _from_standard_input(console: Console, settings: Settings, recipe: str | Non
         )
     advice = "name its encoding with `encoding`, or save it as a file and read that with `vocabulary='byte'`"
     if data.get("vocabulary", of_recipe.get("vocabulary")) == "byte":  # these are the bytes of UTF-8
-        advice = "prepare it, and train on that: toolkit prepare - --vocabulary byte --out DIR"
+        advice = "prepare it, then train on the prepared text: toolkit prepare - --vocabulary byte --out DIR"
         if not same_encoding(str(data.get("encoding", "utf-8")), "utf-8"):
             raise ConfigurationError(
                 f"with `vocabulary='byte'`, standard input must be UTF-8; for a text in another encoding, {advice}"

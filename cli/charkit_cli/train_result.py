@@ -44,7 +44,7 @@ def status_of_training(
         streams.discard(streams.results())
     except OSError as error:
         streams.discard(streams.results())
-        line = f"{result.run} is trained and saved, but the result could not be printed: {error.strerror}"
+        line = f"{result.run} is saved, but the result could not be printed: {error.strerror}"
         print(f"{'error' if is_data else 'note'}: {printable(line)}", file=sys.stderr)
         return 2 if is_data and not status else status
     return status

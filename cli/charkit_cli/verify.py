@@ -66,7 +66,7 @@ def command(
         typer.Option(
             "--stage",
             metavar="STAGE",
-            help=f"run only the checks of this stage: {', '.join(STAGES)}; repeatable",
+            help=f"run only the checks of this stage: {', '.join(STAGES)}; repeatable {DEFAULT.format('all')}",
             autocompletion=among(STAGES),
         ),
     ] = None,

@@ -101,11 +101,11 @@ def compare(
     - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
-    - ``glob`` ('*.txt'): which files in a directory to read, or several patterns
+    - ``glob`` ('*.txt'): pattern of the files to read in a directory, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
-    - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
+    - ``max_vocabulary`` (30000): maximum number of distinct characters that the text may have, in char mode
     - ``encoding`` ('utf-8'): encoding of the text, in char mode
-    - ``newlines`` ('lf'): convert CRLF and CR to LF, or keep them
+    - ``newlines`` ('lf'): in char mode, convert CRLF and CR to LF, or keep them
     - ``validation_share`` (0.05): fraction of the text held out for validation
     - ``test_share`` (0.05): fraction of the text held out for testing
     - ``batch_size`` (64): sequences trained in parallel
@@ -123,7 +123,7 @@ def compare(
     """
     keywords = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
     if source is not None:
-        advice = "give the paths of texts, or of a run"
+        advice = "give the paths of one or more texts, or the path of a run"
         source = as_paths("`source`", source, if_empty="or leave `source` out", advice=advice)
     request = ComparisonRequest(
         source,

@@ -78,9 +78,9 @@ class ComparisonReport(Part):
         columns = (
             "variant",
             "status",
-            "train, chars/s",
+            "train, characters/s",
             "relative time",
-            "sample, chars/s",
+            "sample, characters/s",
             "memory, MB",
             "last loss",
         )

@@ -20,7 +20,7 @@ class Round(Part):
     """One turn of one variant."""
 
     steps: int = Field(description="training steps of this turn that were timed")
-    seconds: float = Field(description="their duration")
+    seconds: float = Field(description="duration of those steps")
     other_processors: float | None = Field(
         None, description="processors that other programs kept busy during that time, on average"
     )
@@ -46,7 +46,7 @@ class Outcome(Part):
         description="the backend's name, or that of the framework whose own layers were used"
     )
     kind: Literal["backend", "own layers"] = Field(
-        description="charkit's backend, or a framework's own layers"
+        description="a charkit backend, or a framework's own layers"
     )
     precision: str
     decides: bool = Field(description="whether the verdict depends on this variant")
@@ -95,7 +95,7 @@ class Pair(Part):
         description="at the end: max|difference| / max|weight| of the worst array"
     )
     equal_characters: int | None = Field(
-        description="how many of the 500 sampled characters are equal, counted from the beginning"
+        description="how many of the 500 sampled characters are equal before the first difference"
     )
     times_the_control: float | None = Field(
         description="the largest ratio, at any step, of the loss difference to what rounding alone has caused by then; "
@@ -143,7 +143,7 @@ class Finding(Part):
 
     variant: str
     reference: str = Field(
-        description="the variant that its losses are compared with; empty if it is the reference itself"
+        description="the variant that its losses are compared with; empty if the variant is itself the reference"
     )
     differs_from_step: int | None = Field(
         None, description="the first step at which the losses differ by more than rounding explains"

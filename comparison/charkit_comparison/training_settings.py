@@ -32,8 +32,8 @@ def training_notices(
         yield f"settings that a comparison doesn't use: {', '.join(unused)}; `max_steps` sets its length"
     if goes_on:
         yield (
-            f"the {training.schedule} learning-rate schedule ends at step {planned_end:,}; the comparison ends "
-            f"at step {last_step:,}"
+            f"the {training.schedule} learning-rate schedule ends at step {planned_end:,}, but the comparison already "
+            f"ends at step {last_step:,}"
         )
 
 

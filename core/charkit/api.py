@@ -145,11 +145,11 @@ def train(
     - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
-    - ``glob`` ('*.txt'): which files in a directory to read, or several patterns
+    - ``glob`` ('*.txt'): pattern of the files to read in a directory, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
-    - ``max_vocabulary`` (30000): maximum number of distinct characters in the text, in char mode
+    - ``max_vocabulary`` (30000): maximum number of distinct characters that the text may have, in char mode
     - ``encoding`` ('utf-8'): encoding of the text, in char mode
-    - ``newlines`` ('lf'): convert CRLF and CR to LF, or keep them
+    - ``newlines`` ('lf'): in char mode, convert CRLF and CR to LF, or keep them
     - ``validation_share`` (0.05): fraction of the text held out for validation
     - ``test_share`` (0.05): fraction of the text held out for testing
     - ``batch_size`` (64): sequences trained in parallel
@@ -166,9 +166,9 @@ def train(
     - ``reset_probability`` (0.0): probability, per sequence and step, of resetting the state to zero
     - ``eval_every`` (None): steps between validations; default: the recipe's, or once per epoch
     - ``patience`` (None): stop after this many validations without improvement
-    - ``save_every`` ('10m'): steps (500) or time (10m) between checkpoints
-    - ``on_save_error`` ('stop'): what to do if a save fails, e.g. on a full disk; 'continue' retries at the next save
-    - ``log_every`` (10): steps between reports
+    - ``save_every`` ('10m'): steps or time between checkpoints, such as 500 or 10m
+    - ``on_save_error`` ('stop'): stop if a save fails, e.g. on a full disk, or continue and retry at the next save
+    - ``log_every`` (10): steps between progress reports
     - ``sample_length`` (200): symbols to sample at each validation; 0 for none
     - ``precision`` ('float32'): floating-point precision
     - ``seed`` (0): seed for every random number in the run

@@ -42,7 +42,7 @@ class BackendChoice:
             if value is not None and value != has:
                 raise ConfigurationError(
                     f"{name} {value!r} does not match the given backend, which was created with {name} {has!r}; "
-                    f"leave {name} out, or give the backend by name"
+                    f"leave `{name}` out, or give the backend by name"
                 )
         return self.backend
 

@@ -121,7 +121,7 @@ class DataConfig(Section):
     text: tuple[str, ...] = Field(
         (), description="text files or directories, read in sorted order; URLs; or a prepared text"
     )
-    glob: Globs = Field(("*.txt",), description="which files in a directory to read")
+    glob: Globs = Field(("*.txt",), description="pattern of the files to read in a directory")
     vocabulary: Literal["char", "byte"] = Field(
         "char", description="whether a symbol is a code point or a byte"
     )
@@ -129,10 +129,12 @@ class DataConfig(Section):
         30_000,
         ge=2,
         le=0x110000,
-        description="maximum number of distinct characters in the text, in char mode",
+        description="maximum number of distinct characters that the text may have, in char mode",
     )
     encoding: str = Field("utf-8", min_length=1, description="encoding of the text, in char mode")
-    newlines: Literal["lf", "keep"] = Field("lf", description="convert CRLF and CR to LF, or keep them")
+    newlines: Literal["lf", "keep"] = Field(
+        "lf", description="in char mode, convert CRLF and CR to LF, or keep them"
+    )
     validation_share: float = Field(
         0.05, ge=0, lt=1, description="fraction of the text held out for validation"
     )
@@ -198,12 +200,14 @@ class TrainingConfig(Section):
     patience: int | None = Field(
         None, ge=1, le=MOST_STEPS, description="stop after this many validations without improvement"
     )
-    save_every: StepsOrDuration = Field("10m", description="steps (500) or time (10m) between checkpoints")
+    save_every: StepsOrDuration = Field(
+        "10m", description="steps or time between checkpoints, such as 500 or 10m"
+    )
     on_save_error: Literal["stop", "continue"] = Field(
         "stop",
-        description="what to do if a save fails, e.g. on a full disk; 'continue' retries at the next save",
+        description="stop if a save fails, e.g. on a full disk, or continue and retry at the next save",
     )
-    log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between reports")
+    log_every: int = Field(10, ge=1, le=MOST_STEPS, description="steps between progress reports")
     sample_length: int = Field(
         200, ge=0, le=100_000, description="symbols to sample at each validation; 0 for none"
     )
@@ -232,7 +236,10 @@ class SamplingConfig(Section):
         None, ge=1, le=MOST_SYMBOLS, description="draw only from the k most likely symbols"
     )
     top_p: float | None = Field(
-        None, gt=0, le=1, description="draw only from the most likely symbols whose probabilities add up to p"
+        None,
+        gt=0,
+        le=1,
+        description="draw only from the smallest set of most likely symbols whose probabilities add up to at least p",
     )
     prime: str = Field("", description="text that each sample continues")
     stop: str | None = Field(

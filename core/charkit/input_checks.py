@@ -182,8 +182,8 @@ class InputChecker:
     def shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """That of a batch: two integers from 1."""
         if not isinstance(shape, Sequence) or len(shape) != _AXES_OF_BATCH:
-            raise InputError(f"shape must have two integers, (batch, time); given {shown(shape)}")
-        batch, time = (integer("shape", length, 1, error=InputError) for length in shape)
+            raise InputError(f"shape must be two integers, (batch, time); given {shown(shape)}")
+        batch, time = (integer("each element of shape", length, 1, error=InputError) for length in shape)
         return batch, time
 
     def step(self, step: int) -> int:

@@ -64,7 +64,8 @@ class NetworkFile:
             found_format = integer("format", settings["format"], 1)
             found = None if found_format > _FORMAT else cls._of(header, content, settings)
         except (KeyError, TypeError, ValueError, OverflowError, CharkitError) as error:
-            reason = " ".join(str(error).split())
+            missing = isinstance(error, KeyError)  # whose text is the key alone
+            reason = f"it lacks the key {error}" if missing else " ".join(str(error).split())
             raise RunError(
                 f"{str(path)!r} was not written by CharRNN.save(): {reason}; to load a run, use charkit.load_run()"
             ) from error

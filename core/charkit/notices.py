@@ -22,7 +22,7 @@ def _of_precision(backend: Backend[Any]) -> tuple[str, ...]:
     notices = []
     if backend.bfloat16_rounds:
         notices.append(
-            f"in bfloat16, {backend.name} rounds the operands of matrix products, and {backend.bfloat16_rounds}"
+            f"in bfloat16, {backend.name} rounds the operands of matrix products, as well as {backend.bfloat16_rounds}"
         )
     if backend.device == "cpu" and not has_bfloat16_instructions():
         notices.append(

@@ -133,7 +133,8 @@ class Recipe(Section):
         for result in self.results:
             if getattr(data, f"{result.split}_share") == 0:
                 raise ValueError(
-                    f"there is a result on the {result.split} split, but that split's share of the text is 0"
+                    f"there is a result on the {result.split} split, but that split's share of the text is 0; "
+                    f"set data.{result.split}_share, or remove the result"
                 )
         if self.rule:
             build(Rule, self.rule)

@@ -75,7 +75,7 @@ class Rule(Section):
             if any(
                 getattr(after, key) <= getattr(before, key) for before, after in pairwise(getattr(self, name))
             ):
-                raise ValueError(f"the rows of {name} must be in ascending order of {key}")
+                raise ValueError(f"the rows of {name} must be in strictly ascending order of {key}")
         return self
 
 

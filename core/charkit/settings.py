@@ -59,7 +59,10 @@ def parse_toml(path: Path, what: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigurationError(f"the {what} {where} doesn't exist; give the path of a TOML file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"can't read the {what} {where}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            f"can't read the {what} {where}: {reason}; give the path of a TOML file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{where} is not valid TOML: {error}") from error
     except RecursionError as error:

@@ -49,7 +49,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _integer(digits: str) -> int:
     if len(digits.lstrip("-")) > MOST_DIGITS:
-        raise ValueError(f"it contains an integer of {len(digits.lstrip('-')):,} digits")
+        raise ValueError(
+            f"it contains an integer of {len(digits.lstrip('-')):,} digits, but at most {MOST_DIGITS} are allowed"
+        )
     return int(digits)
 
 

@@ -117,7 +117,7 @@ _ADVISED = {
     "use `schedule` to choose how the learning rate falls": "lr_decay learning_rate_decay decay_lr decay_rate",
     "use `patience`, a number of validations without improvement": "early_stopping early_stop",
     "each step processes a whole batch; set `batch_size`": "gradient_accumulation_steps accumulate_grad_batches",
-    "each sequence continues where the previous one ended, so they are not shuffled; "
+    "each sequence continues where the previous one ended, so sequences are not shuffled; "
     "`epoch_offset='random'` begins each epoch at a random position": "shuffle",
     "the optimizer is Adam, or AdamW if `weight_decay` is set": "optimizer optim",
     "the model is an LSTM": "rnn_type cell cell_type rnn gru",

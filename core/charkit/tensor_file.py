@@ -147,7 +147,9 @@ def _entry(name: str, entry: Any) -> TensorEntry:
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise ValueError(f"{array} has the type {shown(dtype)}, which the format does not define")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(f"the shape or the offsets of {array} are not a list of integers")
+        raise ValueError(
+            f"the shape of {array} is not a list of non-negative integers, or its offsets are not two of them"
+        )
     start, stop = offsets
     if stop - start != prod(shape) * ITEM_BYTES[dtype]:
         raise ValueError(f"the offsets of {array} don't fit its shape and type")

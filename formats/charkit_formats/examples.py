@@ -12,7 +12,7 @@ EXAMPLE_START = '"""An example that charkit wrote:'
 
 _TORCH = Template(
     EXAMPLE_START
-    + """ it samples the model in the .safetensors file of the same name in plain PyTorch.
+    + """ it uses plain PyTorch to sample the model in the .safetensors file of the same name.
 
 It needs torch and safetensors. Run it with --help to see its options.
 \"""
@@ -44,7 +44,7 @@ $decode
 )
 _ONNX = Template(
     EXAMPLE_START
-    + """ it samples the model in the .onnx file of the same name with onnxruntime.
+    + """ it uses onnxruntime to sample the model in the .onnx file of the same name.
 
 It needs onnxruntime and numpy. Run it with --help to see its options.
 \"""

@@ -34,7 +34,7 @@ def check_out(out: Path, suffix: str, form: str) -> None:
     if out.stem in sys.stdlib_module_names | _IMPORTED:
         raise FormatError(
             f"the example next to {str(out)!r} would be named {out.stem}.py and shadow the module {out.stem}, "
-            "which the example itself needs; choose another `out`"
+            "which the example may import; choose another `out`"
         )
     check_folder(next(each for each in (out.parent, *out.absolute().parents) if each.exists()))
 

@@ -36,7 +36,7 @@ def check(
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise FormatError(
-            f"the exported ONNX model is not valid, so it was not written: {error}; please report this"
+            f"the exported ONNX model is not valid, so it was not written: {error}; report this as a bug"
         ) from error
     checks: tuple[str, ...] = (
         f"onnx.checker (onnx {onnx.__version__}) accepts the model and all its shapes",
@@ -57,13 +57,13 @@ def check(
     except refusals as error:
         raise FormatError(
             f"onnxruntime {runtime.__version__} can't run the exported ONNX model, so it was not written: "
-            f"{error}; please report this"
+            f"{error}; report this as a bug"
         ) from error
     if not difference <= BOUND:
         raise FormatError(
             f"the logits of onnxruntime {runtime.__version__} differ from charkit's by {difference:.1e} times the "
             f"largest logit (bound {BOUND:.0e}), on {CHARACTERS:,} characters of {what}; nothing was written; "
-            "please report this"
+            "report this as a bug"
         )
     _check_arrays(onnx, model, source)
     checks += (
@@ -105,7 +105,7 @@ def _check_arrays(onnx: Any, model: Any, source: ExportedCheckpoint) -> None:
 def _raise_if(wrong: str | None) -> None:
     if wrong is not None:
         raise FormatError(
-            f"the exported ONNX file doesn't match the run, so it was not written: {wrong}; please report this"
+            f"the exported ONNX file doesn't match the run, so it was not written: {wrong}; report this as a bug"
         )
 
 

@@ -25,7 +25,7 @@ def real_symbols(run: Run, batch: int, time: int) -> tuple[Symbols, str]:
     if run.config.data.text:
         tries = [
             (run.config.data, "the run's text"),
-            (default, f"{reference}, since the run's own text can't be read"),
+            (default, f"{reference}, since the run's own text can't be used"),
         ]
     for data, source in tries:
         try:
@@ -35,5 +35,5 @@ def real_symbols(run: Run, batch: int, time: int) -> tuple[Symbols, str]:
         if symbols.size:
             return np.resize(symbols, (batch, time)), source
     every = np.arange(run.vocabulary.size, dtype=np.int32)
-    source = "the vocabulary in order, since no text contains any of its symbols"
+    source = "the vocabulary in order, since no available text contains any of its symbols"
     return np.resize(every, (batch, time)), source

@@ -77,7 +77,7 @@ def _onnx() -> Any:
         return import_module("onnx")
     except ImportError as error:
         raise FormatError(
-            f"exporting to ONNX needs the package onnx, which can't be imported ({error}); install it with: "
+            f"exporting to ONNX needs the package onnx, which can't be imported ({error}); run: "
             "pip install onnx onnxruntime"
         ) from error
 

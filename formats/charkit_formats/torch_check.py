@@ -42,7 +42,7 @@ def check(
         wrong = str(error)
     if wrong is not None:
         raise FormatError(
-            f"the exported safetensors file doesn't match the run, so it was not written: {wrong}; please report this"
+            f"the exported safetensors file doesn't match the run, so it was not written: {wrong}; report this as a bug"
         )
     if is_rounded:
         precision = next(iter(expected.values())).dtype.name

@@ -49,14 +49,14 @@ class ModelNames:
         outputs = tensors[f"{self.output}weight"].shape[:1]
         if outputs != (vocabulary_size,):
             raise FormatError(
-                f"the vocabulary has {counted(vocabulary_size, 'symbol')}, but {self.output}weight has shape "
-                f"{tensors[f'{self.output}weight'].shape}, which has one row per symbol; give the vocabulary that the "
+                f"the vocabulary has {counted(vocabulary_size, 'symbol')}, but {self.output}weight, which must have "
+                f"one row per symbol, has shape {tensors[f'{self.output}weight'].shape}; give the vocabulary that the "
                 "model was trained with"
             )
         if inputs != outputs:
             raise FormatError(
                 f"the input size of {self.lstm}weight_ih_l0 is {', '.join(map(str, inputs))}, but the vocabulary size "
-                f"is {vocabulary_size}; {_WANTED}, so the two must be equal"
+                f"is {vocabulary_size}; {_WANTED}, so the two sizes must be equal"
             )
         for name, expected in self._shapes(vocabulary_size, lstm_size).items():
             if tensors[name].shape != expected:

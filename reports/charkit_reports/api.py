@@ -91,7 +91,8 @@ def check_folder(folder: Path) -> None:
     file = folder / FILE
     if os.path.lexists(file) and GENERATOR not in _beginning(file):
         raise StorageError(
-            f"{str(file)!r} already exists and is not a charkit report, so it is never replaced; choose another `out`"
+            f"{str(file)!r} already exists and is not a charkit report, so it is never overwritten; "
+            "choose another `out`"
         )
 
 

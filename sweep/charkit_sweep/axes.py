@@ -171,7 +171,7 @@ def _values_of_range(axis: Axis, written: Mapping[str, Any], place: str) -> tupl
 def _checked_count(count: int, place: str) -> int:
     if not 2 <= count <= MOST_VALUES:
         raise ConfigurationError(
-            f"{place}a range may have 2 to {MOST_VALUES:,} values; this one has {count:,}"
+            f"{place}a range must have 2 to {MOST_VALUES:,} values; this one has {count:,}"
         )
     return count
 

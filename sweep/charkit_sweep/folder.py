@@ -109,7 +109,7 @@ class SweepFolder:
         if found["format"] > FORMAT:
             raise RunError(
                 f"{str(path)!r} is in sweep format {found['format']}, but charkit {version()} reads format {FORMAT}; "
-                "a later version of charkit can read it"
+                "use a later version of charkit"
             )
         try:
             content = _Content.model_validate(found)
@@ -195,7 +195,7 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 
 def _known(value: Any) -> str:
-    return "not set" if value is None else f"set to {shown(value)}"
+    return "is not set" if value is None else f"is set to {shown(value)}"
 
 
 def _given(value: Any) -> str:

@@ -45,7 +45,7 @@ def checked_key(written: str, where: str) -> str:
     if written not in (*OWN_KEYS, *_LONG_NAMES):
         near = nearest(written, [*OWN_KEYS, *_LONG_NAMES, *SECTIONS])
         if written in SECTIONS:
-            near = f" (it is a section; write '{written}.' and a setting of it)"
+            near = f" (it is a section; write '{written}.' followed by one of its settings)"
         if written in SECTION_OF:
             near = f" (did you mean '{SECTION_OF[written]}.{written}'?)"
         raise ConfigurationError(f"{where}unknown key {shown(written)}{near}; the keys are {_ALLOWED}")

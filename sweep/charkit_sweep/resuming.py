@@ -38,7 +38,7 @@ def existing_folder(
     difference = None if given is None else differing_key(folder.spec, given)
     if difference is not None:
         raise ConfigurationError(
-            f"the sweep {str(path)!r} has {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
+            f"in the sweep {str(path)!r}, {difference}; a resumed sweep keeps its spec, so leave the spec out, or "
             "start a new sweep with a different `name`"
         )
     recipe = None if given is None else changed_recipe(folder.spec)
@@ -56,7 +56,7 @@ def refuse_changes(folder: SweepFolder, threads: int | None, device: str | None)
         if value is not None and value != had:
             setting = "not set" if had is None else f"set to {had}"
             raise ConfigurationError(
-                f"the sweep {str(folder.path)!r} has `{name}` {setting}, but {value} was given; "
+                f"in the sweep {str(folder.path)!r}, `{name}` is {setting}, but {value} was given; "
                 f"a resumed sweep keeps its settings, so leave `{name}` out"
             )
 

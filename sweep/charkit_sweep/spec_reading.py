@@ -47,7 +47,7 @@ def spec_from_table(
     for key in table:
         if key not in _TOP_KEYS:
             raise ConfigurationError(
-                f"{where}unknown key {shown(key)}{nearest(key, _TOP_KEYS)}; keys are {', '.join(_TOP_KEYS)}"
+                f"{where}unknown key {shown(key)}{nearest(key, _TOP_KEYS)}; the keys are {', '.join(_TOP_KEYS)}"
             )
     for key in _TABLES:
         if not isinstance(table.get(key, {}), Mapping):
@@ -172,7 +172,8 @@ def _check_halving(spec: SweepSpec, axes: Mapping[str, Axis], where: str) -> Non
     for key in ("training.max_steps", "training.epochs", "training.eval_every"):
         if key in axes:
             raise ConfigurationError(
-                f"{where}{key} can't be an axis with halving: trials are compared after the same number of steps"
+                f"{where}{key} can't be an axis with halving, because trials are compared after the same number of "
+                "steps; remove it from axes"
             )
     length = spec.fixed.get("training.max_steps")
     if "training.epochs" in spec.fixed or length is None:
@@ -222,8 +223,8 @@ def _check_recipe(config: RunConfig, recipe: Any, where: str) -> None:
         schema = SECTIONS[section].model_fields[name]
         if getattr(getattr(config, section), name) != schema.default:
             raise ConfigurationError(
-                f"{where}the recipe {shown(recipe)} sets {key}, which can't be set in a sweep: {why}; remove it from "
-                "the recipe, or use another recipe"
+                f"{where}the recipe {shown(recipe)} sets {key}, which can't be set in a sweep: {why}; remove "
+                f"{key} from the recipe, or use another recipe"
             )
 
 

@@ -211,7 +211,7 @@ def test_backends_shows_what_each_was_verified_with(toolkit: Toolkit, sound: Non
     assert rows["numpy"].startswith("charkit 0.1.0, numpy ")
     lines = toolkit.ok("backends").out.splitlines()
     assert lines[lines.index("stated: made up") + 1] == f"  verified with {stated}"
-    assert lines[lines.index("sound: made up") + 1] == "  verified with -"
+    assert lines[lines.index("sound: made up") + 1] == "  doesn't state what it was verified with"
 
 
 def test_backends_as_a_table_in_a_pipe_wraps_nothing(toolkit: Toolkit, install: Install) -> None:

@@ -47,7 +47,7 @@ def test_a_text_where_a_run_belongs(toolkit: Toolkit, text_file: Path) -> None:
 
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
 def test_no_run_named_and_none_there(toolkit: Toolkit, command: str) -> None:
-    message = "no run was given, and there is none in 'runs'; train a run first"
+    message = "no run was given, and there is none in 'runs'; give the directory of a run, or train one"
     assert toolkit.error(command) == message
 
 

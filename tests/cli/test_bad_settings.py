@@ -131,8 +131,11 @@ def test_unknown_split(toolkit: Toolkit, run: Path) -> None:
         (["sample", "--temprature=1"], "unknown option --temprature (did you mean '--temperature'?)"),
         (["--colour"], "unknown option --colour; see toolkit --help"),
         (["-v"], "unknown option -v (did you mean '--version'?); see toolkit --help"),
-        (["trian"], "unknown command 'trian' (did you mean 'train'?); commands are train, prepare, evaluate"),
-        (["frobnicate"], "unknown command 'frobnicate'; commands are train, prepare, evaluate"),
+        (
+            ["trian"],
+            "unknown command 'trian' (did you mean 'train'?); the commands are train, prepare, evaluate",
+        ),
+        (["frobnicate"], "unknown command 'frobnicate'; the commands are train, prepare, evaluate"),
         (["train", "--epochs"], "option '--epochs' requires an argument"),
         (["sample", "one", "two"], "unexpected extra argument"),
     ],

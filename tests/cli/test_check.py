@@ -76,7 +76,8 @@ def test_a_damaged_checkpoint_and_its_repair(toolkit: Toolkit, longer: Path) -> 
     assert "model.safetensors does not match the manifest" in outcome.out
     assert "latest: checkpoint 00000034 is damaged" in outcome.out
     verdict = f"{longer} is damaged; its newest intact checkpoint is at step 30"
-    assert outcome.out.endswith(f"{verdict}; to repair it: toolkit check {longer} --repair\n")
+    advice = f"to point latest and best at intact checkpoints: toolkit check {longer} --repair"
+    assert outcome.out.endswith(f"{verdict}; {advice}\n")
     repaired = toolkit("check", longer, "--repair", "--json")
     assert repaired.status == 1  # the damaged checkpoint stays
     assert toolkit("check", longer, "--repair").out.endswith(f"{verdict}\n")
@@ -98,7 +99,7 @@ def test_a_best_that_is_lost_before_any_other_was_scored(toolkit: Toolkit, text_
     toolkit.ok("train", text_file, *TINY, "--max-steps", "4", "--eval-every", "4", "--run", "r")
     shutil.rmtree("r/checkpoints/00000004")
     outcome = toolkit.ok("check", "r", "--repair")
-    assert "repaired: removed best repaired: pointed 'latest' at 00000000" in " ".join(outcome.out.split())
+    assert "repaired: removed 'best' repaired: pointed 'latest' at 00000000" in " ".join(outcome.out.split())
     assert charkit.check("r").whole
     toolkit.ok("sample", "r", "--length", "3")
 
@@ -227,7 +228,9 @@ def test_a_text_that_the_run_stores(toolkit: Toolkit, string: str, damage: str) 
         outcome = toolkit("check", "r", *arguments)
         assert outcome.status == 1
         assert [line for line in outcome.out.splitlines() if line.startswith(f"text.txt: {problem}")]
-        assert "r is damaged; it can be sampled from, but not resumed without its text" in outcome.out
+        assert (
+            "r is damaged; it can be sampled from, but not resumed until its text is restored" in outcome.out
+        )
     found = charkit.check("r")
     assert not found.whole
     assert found.text_problem is not None

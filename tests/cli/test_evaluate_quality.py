@@ -154,7 +154,7 @@ def test_a_page_of_too_much_text_is_told_before_it_is_scored(
     monkeypatch.setattr("charkit.quality.surprisal_files.MOST_CHARACTERS", 100)
     message = toolkit.error("evaluate", run, "--per-character", "page.html")
     assert re.fullmatch(
-        r"the text to score has \d+ characters, but a page shows at most 100; write the table 'page.csv' instead, or "
+        r"the text to score has \d+ characters, but a page shows at most 100; write a table to 'page.csv' instead, or "
         "score less text",
         message,
     )

@@ -54,7 +54,7 @@ def test_versions_backends_and_machine(toolkit: Toolkit) -> None:
     for expected in (
         f"charkit    {version('charkit')}\n",
         "backend    numpy usable (charkit ",
-        "threads    ",
+        "processors ",
     ):
         assert expected in said
 

@@ -102,7 +102,7 @@ def test_a_run_and_a_prepared_text_of_different_symbols(toolkit: Toolkit, text_f
     toolkit.ok("train", text_file, "--vocabulary", "byte", *SHORT, "--run", "byte")
     assert toolkit.error("train", "p", "--init-from", "byte") == (
         "'p' was prepared with vocabulary 'char', but the run in --init-from has 'byte'; start from another run, or "
-        "prepare the text again with 'byte'"
+        "prepare the text again with vocabulary 'byte'"
     )
 
 

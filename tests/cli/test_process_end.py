@@ -28,7 +28,7 @@ def test_threads_that_never_end_do_not_keep_the_process(is_closed: bool) -> None
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, ended.stdout) == (3, "the last line\n")
-    note = "note: ended although threads that the backend started are still running\n"
+    note = "note: this process ended although threads that the backend started were still running\n"
     assert ended.stderr == ("" if is_closed else note)
 
 

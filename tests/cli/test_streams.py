@@ -91,7 +91,7 @@ def test_training_needs_no_output(text_file: Path, redirections: str) -> None:
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert latest_step() == 20
-    lost = "note: r is trained and saved, but the result could not be printed: No space left on device\n"
+    lost = "note: r is saved, but the result could not be printed: No space left on device\n"
     assert done.stderr.endswith(lost) == (redirections == ">/dev/full")
     for file in Path("r").rglob("*"):
         assert b"step 5/" not in (file.read_bytes() if file.is_file() else b"")
@@ -102,9 +102,7 @@ def test_data_that_can_not_be_printed_is_an_error(text_file: Path) -> None:
     done = in_a_shell(">/dev/full", *train)
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
-    assert (
-        last == "error: r is trained and saved, but the result could not be printed: No space left on device"
-    )
+    assert last == "error: r is saved, but the result could not be printed: No space left on device"
 
 
 @pytest.mark.parametrize(

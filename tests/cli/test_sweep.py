@@ -83,7 +83,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     said, wrong = child.communicate(timeout=120)
     assert child.returncode == status, wrong
     assert why in said
-    assert "next: toolkit sweep --resume small" in said
+    assert "to resume the sweep: toolkit sweep --resume small" in said
     assert "stopping once all trials are saved" in wrong
     assert "Traceback" not in wrong
     for run in Path("sweeps/small").glob("trial-*"):
@@ -105,7 +105,7 @@ def test_one_in_another_directory_is_resumed_by_its_path(toolkit: Toolkit, text_
     toolkit.ok("sweep", write_spec(text_file, trials=1), "--threads", "1")
     Path("sweeps/small").rename("moved")
     again = toolkit.ok("sweep", "--resume", "moved", "--trials", "2", "--time-limit", "0.001s")
-    assert "next: toolkit sweep --resume moved" in again.out
+    assert "to resume the sweep: toolkit sweep --resume moved" in again.out
     assert "To continue, run: toolkit sweep --resume moved" in Path("moved/report.html").read_text("utf-8")
 
 

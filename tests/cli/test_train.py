@@ -408,7 +408,7 @@ def test_shards_are_those_of_the_batch_that_the_recipe_chooses(toolkit: Toolkit,
         ),
         (
             ("--schedule", "cosine", "--learning-rate-floor", "0.5", "--learning-rate", "0.1"),
-            "the learning rate does not fall: --learning-rate-floor is 0.5, and --learning-rate is 0.1",
+            "the learning rate does not fall: --learning-rate-floor 0.5 is not below --learning-rate 0.1",
         ),
         (("--schedule", "cooldown", "--learning-rate-floor", "0.001", "--cooldown-share", "0.5"), ""),
         (

@@ -62,7 +62,7 @@ def test_the_table_and_the_advice(toolkit: Toolkit, plant: Callable[[str], None]
     assert [len(row) - row.index(name) for row, name in zip(rows, ["slow", "numpy"] * 2, strict=True)] == [
         7
     ] * 4
-    assert any(line.startswith("over 30 steps at 1x8, 4 x 6: memory grows by ") for line in lines)
+    assert any(line.startswith("over 30 steps at 1x8, 4 x 6: memory changes by ") for line in lines)
     (advice,) = [line for line in lines if "copies in prediction: " in line]
     assert "a prediction moves " in advice
     assert any("copies in training step: " in line for line in lines)

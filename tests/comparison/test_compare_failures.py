@@ -21,7 +21,10 @@ from plugin_support import InstalledSite
     ("name", "reason"),
     [
         ("dies", "its process was killed, which usually means that memory ran out"),
-        ("stalls", "it took longer than 15 s for one task in its turn; raise `turn_limit` to allow it"),
+        (
+            "stalls",
+            "it took longer than 15 s for one task of its turn; raise `turn_limit` to allow more time",
+        ),
         ("exhausts", "out of memory: no room for 8 GiB"),
     ],
 )

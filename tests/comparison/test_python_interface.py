@@ -82,7 +82,7 @@ def test_the_report_has_the_length_that_was_trained_and_a_notice_the_schedules(t
     settings = {"training": {"schedule": "cosine", "max_steps": 50}}
     options: dict[str, Any] = {"backends": ["numpy"], "rounds": 1, "threads": 1, "max_steps": 3}
     report = compare(text_file, settings=settings, on_notice=notices.append, **options, **SMALL)
-    ends = "the cosine learning-rate schedule ends at step 50; the comparison ends at step 3"
+    ends = "the cosine learning-rate schedule ends at step 50, but the comparison already ends at step 3"
     assert notices == [ends]
     assert ends in report.notes
     training = report.config.training

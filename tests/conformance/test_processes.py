@@ -45,10 +45,13 @@ def test_norm_in_the_order_of_a_set() -> None:
         (thread_faults.ReportsOneUsesTwo, "it reports 1, but several ran at once"),
         (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
-        (thread_faults.ForgetsItsChoice, "and then for its own choice in one process, it reports 1 and"),
+        (
+            thread_faults.ForgetsItsChoice,
+            "and then for no particular number of threads in one process, it reports 1 and",
+        ),
         (
             thread_faults.ForgetsTheUsersLimit,
-            "asked for its own choice with OMP_NUM_THREADS and similar variables set to 1, it",
+            "asked for no particular number of threads with OMP_NUM_THREADS and similar variables set to 1, it",
         ),
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),

@@ -250,7 +250,7 @@ def test_masks_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((1, (2,)), r"shape must have two integers, \(batch, time\); given \(2,\)"),
+        ((1, (2,)), r"shape must be two integers, \(batch, time\); given \(2,\)"),
         ((1, (2.0, 5)), "shape must be an integer; given 2.0"),
         ((1, (2, 0)), "shape must be at least 1; given 0"),
         ((-1, (2, 5)), "step must be at least 0; given -1"),

@@ -79,6 +79,6 @@ def test_what_else_bfloat16_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rounding, "bfloat16_rounds", "the logits")
     assert notices_for(made("float32", "cpu")) == ("its own",)
     assert notices_for(made("bfloat16", "cpu")) == (
-        "in bfloat16, rounding rounds the operands of matrix products, and the logits",
+        "in bfloat16, rounding rounds the operands of matrix products, as well as the logits",
         "its own",
     )

@@ -131,7 +131,10 @@ def test_a_time_limit_is_bounded_by_what_the_text_deserves() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"by_length": [row(), row()]}, "rows of by_length must be in ascending order of training_symbols"),
+        (
+            {"by_length": [row(), row()]},
+            "rows of by_length must be in strictly ascending order of training_symbols",
+        ),
         ({"by_length": []}, "by_length must not be empty; given"),
         ({"by_length": [row(dropout=1.5)]}, "by_length.dropout must be below 1; given 1.5"),
         ({"by_size": []}, "by_size"),

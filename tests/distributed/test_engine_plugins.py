@@ -96,7 +96,7 @@ def test_what_is_said_of_one_that_can_not_be_used(
     with pytest.raises(charkit.EngineError) as caught:
         find_engine(name)
     assert str(caught.value).startswith(f"engine {name!r} ({name}) {expected}")
-    if "is broken" in expected and name != "nohook":
+    if "is broken" in expected:
         assert str(caught.value).endswith("; reinstall it, or choose another `engine`")
 
 
@@ -106,11 +106,9 @@ def test_an_unknown_engine_is_named_with_those_there_are_and_how_to_install_more
     with pytest.raises(charkit.EngineError) as caught:
         find_engine("loca")
     message = str(caught.value)
-    assert message.startswith(
-        "`engine` names an unknown engine 'loca' (did you mean 'local'?); installed engines: "
-    )
+    assert message.startswith("unknown engine 'loca' (did you mean 'local'?); installed engines: ")
     assert message.endswith(
         "; to install one of charkit's own engines, run this in charkit's source directory: pip install ./engines/NAME"
     )
     said = toolkit.error("train", text_file, *TINY, "--workers", "2", "--engine", "loca")
-    assert said.startswith("--engine names an unknown engine 'loca'")
+    assert said.startswith("unknown engine 'loca'")

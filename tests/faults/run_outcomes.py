@@ -47,7 +47,9 @@ LIMIT_SECONDS = 60
 #: A message longer than this is no clear line.
 MOST_CHARACTERS = 3000
 #: What training says where the gradient, or an array that would be saved, is not finite.
-_DIVERGED = re.compile(r"error: .* at step \d+(, so it is not saved)?; the last good checkpoint of ")
+_DIVERGED = re.compile(
+    r"error: .* at step \d+(, so the checkpoint is not saved)?; the last good checkpoint of "
+)
 
 
 class HangError(BaseException):

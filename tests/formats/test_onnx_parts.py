@@ -74,15 +74,19 @@ def test_the_check_reads_the_text_that_the_run_names(kind: str) -> None:
     ("text", "known", "whose"),
     [
         ("short.txt", "the cat", "the run's text"),
-        ("gone.txt", "the cat", "Python's language reference, since the run's own text can't be read"),
-        ("binary.txt", "the cat", "Python's language reference, since the run's own text can't be read"),
+        ("gone.txt", "the cat", "Python's language reference, since the run's own text can't be used"),
+        ("binary.txt", "the cat", "Python's language reference, since the run's own text can't be used"),
         (None, "the cat", "Python's language reference"),
         (
             "short.txt",
             "\u4e00\u4e01\u4e02",
-            "the vocabulary in order, since no text contains any of its symbols",
+            "the vocabulary in order, since no available text contains any of its symbols",
         ),
-        (None, "\u4e00\u4e01\u4e02", "the vocabulary in order, since no text contains any of its symbols"),
+        (
+            None,
+            "\u4e00\u4e01\u4e02",
+            "the vocabulary in order, since no available text contains any of its symbols",
+        ),
     ],
 )
 def test_what_the_check_reads_where_there_is_none(text: str | None, known: str, whose: str) -> None:

@@ -16,4 +16,4 @@ def test_it_is_asked_for(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "onnx", None)  # importing it raises, installed or not
     message = toolkit.error("export", "r", "--out", "a.onnx")
     assert message.startswith("exporting to ONNX needs the package onnx, which can't be imported (")
-    assert message.endswith("install it with: pip install onnx onnxruntime")
+    assert message.endswith("; run: pip install onnx onnxruntime")

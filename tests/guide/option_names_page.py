@@ -21,7 +21,8 @@ shows the argument to use.
 |---|---|
 """
 _ADVICE = """
-A name that is ambiguous, or has no counterpart in a command, is refused, and the message suggests an alternative:
+A name that is ambiguous, or has no counterpart in a command, is refused. The message suggests an alternative or
+explains why there is none:
 
 | option | message |
 |---|---|

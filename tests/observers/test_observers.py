@@ -228,7 +228,7 @@ def test_an_unknown_one_is_refused_with_the_nearest(toolkit: Toolkit, text_file:
     outcome = toolkit("train", text_file, *TINY, "--track", "cvs")
     assert outcome.status == 2
     assert outcome.err.startswith(
-        "error: --track names an unknown observer 'cvs' (did you mean 'csv'?); installed"
+        "error: unknown observer 'cvs' (did you mean 'csv'?); installed observers: "
     )
     assert not Path("runs").exists()
 
@@ -240,7 +240,7 @@ def test_one_that_two_plugins_claim_is_refused(install: Install, text_file: Path
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[charkit.observers]\nmine = other:Observer\n")
     with pytest.raises(
-        charkit.ObserverError, match="'mine' is claimed by 2 installed plugins; uninstall all but"
+        charkit.ObserverError, match=r"'mine' is claimed by \S+ and \S+; uninstall all but one"
     ):
         train(text_file, track="mine")
 

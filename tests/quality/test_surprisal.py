@@ -133,7 +133,7 @@ def test_what_can_not_be_written_is_told(hostile: Surprisal, monkeypatch: pytest
         hostile.write("absent/out.csv")
     monkeypatch.setattr(surprisal_files, "MOST_CHARACTERS", 50)
     with pytest.raises(
-        TextError, match=r"a page shows at most 50; write the table 'out.csv' instead, or score less"
+        TextError, match=r"a page shows at most 50; write a table to 'out.csv' instead, or score less"
     ):
         hostile.write("out.html")
     assert list(Path().iterdir()) == []

@@ -120,7 +120,7 @@ def test_it_shows_samples_from_the_first_to_the_last(trained: Trained) -> None:
 
 def test_it_says_in_one_way_what_the_speed_includes(trained: Trained) -> None:
     text = words(page_of(trained[0]))
-    assert "It includes waits for saves, but neither validation nor sampling." in text
+    assert "It accounts for time spent waiting for saves, but not for validation or sampling." in text
     assert "including time spent waiting for saves but excluding validation and sampling" in text
     assert "nor saving" not in text
 
@@ -217,8 +217,8 @@ def test_a_file_of_somebody_elses_is_never_replaced(trained: Trained, toolkit: T
     outcome = toolkit("report", trained[0], "--out", "page")
     assert outcome.status == 2
     assert outcome.err == (
-        "error: 'page/report.html' already exists and is not a charkit report, so it is never replaced; choose another "
-        "--out\n"
+        "error: 'page/report.html' already exists and is not a charkit report, so it is never overwritten; choose "
+        "another --out\n"
     )
     assert Path("page/report.html").read_text() == "<p>mine"
 

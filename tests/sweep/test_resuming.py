@@ -26,7 +26,7 @@ def test_a_sweep_begun_with_a_number_of_trials_is_resumed_with_its_spec(text_fil
         assert (len(result.trials), result.stopped_because) == (2 + number, "done")
         assert sweep(spec, resume=True).planned_trials == 2 + number
         with pytest.raises(
-            ConfigurationError, match=r"has fixed\.model\.lstm_size set to 8, but 9 was given; a resumed"
+            ConfigurationError, match=r"fixed\.model\.lstm_size is set to 8, but 9 was given; a resumed"
         ):
             sweep({**spec, "fixed": {**FIXED, "model": {"lstm_size": 9}}}, resume=True)
 

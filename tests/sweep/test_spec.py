@@ -153,7 +153,7 @@ def test_one_file_under_two_paths_is_in_a_list_twice(text_file: Path) -> None:
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); keys are text, name, "),
+    ({"nam": "x"}, "unknown key 'nam' (did you mean 'name'?); the keys are text, name, "),
     ({"name": "../x"}, "`name` is the name of the sweep's directory; it may contain only letters, digits, "),
     ({"name": None}, "must begin with a letter or a digit; it is missing"),
     ({"axes": None}, "a sweep needs at least one key under [axes], such as seed = [0, 1, 2]"),
@@ -198,7 +198,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"fixed": {"precision": "half"}, "halving": None}, "training.precision must be 'float32', 'float64' or"),
     ({"fixed": {"optimizer.learning_rate": 1e9}, "axes": {"seed": [0]}, "trials": 1, "halving": None},
      "'x.toml': fixed: optimizer.learning_rate must be at most 100; given"),
-    ({"fixed": {"model": 3}}, "fixed: unknown key 'model' (it is a section; write 'model.' and a setting of it)"),
+    (
+        {"fixed": {"model": 3}},
+        "fixed: unknown key 'model' (it is a section; write 'model.' followed by one of its settings)",
+    ),
     ({"text": []}, "text must be a string, or a list of one or more strings; given []"),
     ({"axes": {"recipe": ["", "auto"]}, "fixed": {"training": {"max_steps": 9}}}, "with recipe = '': "),
     ({"fixed": {"seed": [1, 2]}}, "fixed: seed must have one value, a number or a string; given [1, 2]"),
@@ -255,7 +258,9 @@ def test_a_recipe_with_a_setting_that_no_sweep_can_have_is_refused_by_its_name(
     with pytest.raises(ConfigurationError) as found:
         spec_from_table(spec_of(None, **changes), "'x.toml': ")
     assert f"'x.toml': the recipe 'mine.toml' {message}" in str(found.value)
-    assert str(found.value).endswith("; remove it from the recipe, or use another recipe")
+    assert str(found.value).endswith(
+        f"; remove training.{setting.split(maxsplit=1)[0]} from the recipe, or use another recipe"
+    )
     assert "\n" not in str(found.value)
 
 

@@ -395,7 +395,7 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     )
     refused(
         ConfigurationError,
-        "has trials set to 1, but 9 was given; a resumed sweep keeps its spec, so leave the spec out, or start a new "
+        "trials is set to 1, but 9 was given; a resumed sweep keeps its spec, so leave the spec out, or start a new "
         "sweep",
         spec_of(text_file),
         resume=True,
@@ -403,13 +403,13 @@ def test_a_sweep_that_exists_is_continued_only_where_that_is_asked_for(text_file
     changed = spec_of(text_file, trials=1, fixed={**FIXED, "model": {"lstm_size": 9}})
     refused(
         ConfigurationError,
-        "has fixed.model.lstm_size set to 8, but 9 was given; a resumed sweep",
+        "fixed.model.lstm_size is set to 8, but 9 was given; a resumed sweep",
         changed,
         resume=True,
     )
     refused(
         ConfigurationError,
-        "has `threads` set to 1, but 2 was given; a resumed sweep keeps its settings",
+        "`threads` is set to 1, but 2 was given; a resumed sweep keeps its settings",
         resume=True,
         threads=2,
     )

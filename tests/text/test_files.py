@@ -160,7 +160,7 @@ def test_an_invalid_byte_is_told_with_its_exact_offset(
 def test_what_is_no_text_encoding(write: Write, name: str) -> None:
     path = write(b"text")
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding=name)))
-    assert message.startswith(f"{name!r} is not a text encoding that Python knows")
+    assert message.startswith(f"{name!r} is not a text encoding that charkit can read")
 
 
 @pytest.mark.usefixtures("tiny_chunks")

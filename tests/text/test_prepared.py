@@ -307,7 +307,7 @@ def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
         (
             ("t.txt", "z"),
             {"batch_size": 4, "glob": "*.md", "text": "other.txt"},
-            "`settings` may only contain glob, vocabulary, max_vocabulary, encoding, newlines; leave 'batch_size', "
+            "`settings` may contain only glob, vocabulary, max_vocabulary, encoding, newlines; leave 'batch_size', "
             "'text' out",
         ),
     ],
@@ -330,7 +330,7 @@ def test_a_run_to_start_from_that_reads_another_kind_of_symbol(source: Path, pre
     message = message_of(ConfigurationError, lambda: charkit.train(prepared, init_from=run))
     assert message == (
         "'prepared' was prepared with vocabulary 'char', but the run in `init_from` has 'byte'; start from another "
-        "run, or prepare the text again with 'byte'"
+        "run, or prepare the text again with vocabulary 'byte'"
     )
     for asking in (
         lambda: charkit.prepare(prepared, "copied", vocabulary="byte"),
@@ -407,7 +407,7 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
-        f"must be {SIZE:,} bytes of uint8; the manifest says {SIZE:,} of uint16",
+        f"must be {SIZE:,} bytes of uint8; the manifest says {SIZE:,} bytes of uint16",
     ),
     "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols from "),
     "a truth value": (manifest_with({"symbols.count": True}), "symbols.count"),

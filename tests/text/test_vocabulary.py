@@ -140,7 +140,7 @@ def test_json_gives_the_same_vocabulary_back(vocabulary: Vocabulary) -> None:
         ({"symbols": [1]}, "symbols.0: Input should be a valid string"),
         ({"symbols": ["\ud800"]}, "U+D800 is half of a surrogate pair"),
         ({"kind": "byte"}, "kind 'byte' must not list symbols"),
-        ({"format": 2}, "has format 2; this version of charkit reads format 1"),
+        ({"format": 2}, "is in format 2, but this version of charkit reads format 1; use a later"),
         ({"code": "x"}, "code: Extra inputs are not permitted"),
     ],
 )

@@ -87,10 +87,10 @@ def test_a_resume_takes_new_limits_and_keeps_what_the_run_is(text_file: Path) ->
     for changes, advice in (
         ({"lstm_size": 9}, "or start a new run$"),
         ({"vocabulary": "byte"}, "or start a new run$"),  # `init_from` can't change these either
-        ({"batch_size": 5}, "from its weights: `init_from='"),
-        ({"seed": 1}, "from its weights: `init_from='"),
-        ({"initialization": "uniform"}, "from its weights: `init_from='"),
-        ({"dropout": 0.5}, "from its weights: `init_from='"),
+        ({"batch_size": 5}, "from this run's weights: `init_from='"),
+        ({"seed": 1}, "from this run's weights: `init_from='"),
+        ({"initialization": "uniform"}, "from this run's weights: `init_from='"),
+        ({"dropout": 0.5}, "from this run's weights: `init_from='"),
     ):
         with pytest.raises(RunError, match=f"`resume` can't change this setting; leave it out, .*{advice}"):
             charkit.train(resume=first.run, max_steps=9, **changes)

@@ -161,7 +161,7 @@ def test_a_model_that_disagrees_is_not_left_there(toolkit: Toolkit, monkeypatch:
         monkeypatch.setattr(onnx_graph, "GATES", gates)
         message = toolkit.error("export", "r", "--out", "a.onnx")
         assert f"the logits of onnxruntime {onnxruntime.__version__} differ from charkit's by " in message
-        assert message.endswith("nothing was written; please report this")
+        assert message.endswith("nothing was written; report this as a bug")
 
 
 def test_a_model_that_is_not_a_number_disagrees(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,7 +255,7 @@ def test_a_part_that_says_nothing_of_its_version(web: WebServer) -> None:
     web.behavior.cuts = [2 * MEBIBYTE]
     web.behavior.before_piece = change
     message = message_of(TextError, lambda: sha_of(url))
-    assert "does not say which version the part belongs to" in message
+    assert "without saying which version of the file it is sending" in message
 
 
 @pytest.mark.parametrize("size", [0, PIECE, 90 * PIECE])
@@ -337,9 +337,12 @@ REFUSED: dict[str, tuple[Callable[[WebServer], None], str]] = {
     "no length": (without_length, "the server does not report the size of the file"),
     "a part of what": (
         with_content_range("bytes 0-0/*"),
-        "a part without saying which bytes it contains or how",
+        "a part of the file without saying which bytes it contains or how",
     ),
-    "nonsense": (with_content_range("all"), "a part without saying which bytes it contains or how"),
+    "nonsense": (
+        with_content_range("all"),
+        "a part of the file without saying which bytes it contains or how",
+    ),
     "cut at one place": (
         always_cut,
         f" after {BYTE_TRIES} tries: the connection was dropped (ClientPayloadError); try again later",

@@ -73,7 +73,7 @@ class MlflowObserver:
             if known.get(one.key, one.value) != one.value:
                 self._client.set_tag(self._run_id, f"session-{event.session}.{one.key}", one.value)
         lost = why_new(note, store) if note and not resumed else ""
-        return f"{lost}{'the new one is run' if lost else 'run'} {self._run_id}; see it with: mlflow ui"
+        return f"{lost}{'the new one is run' if lost else 'run'} {self._run_id}; view it with: mlflow ui"
 
     def _resume(self, run_id: str) -> bool:
         """Continues the tracked run of the last session; returns whether MLflow has it."""

@@ -80,7 +80,7 @@ class WandbObserver:
             return (
                 f"the run is recorded offline; upload it with: wandb sync {in_quotes(_folder_of(self._run))}"
             )
-        return f"see the run at {self._run.url}"
+        return f"view the run at {self._run.url}"
 
 
 def _is_offline() -> bool:

@@ -68,7 +68,8 @@ class TensorFlowBackend(Backend[tf.Tensor]):
         if self._asked_threads not in {None, self.threads}:
             notices.append(
                 f"TensorFlow runs on {counted(self.threads, 'thread')}, not {self._asked_threads}: it fixes this "
-                "number, which is either 1 or an even number, when a process first uses TensorFlow"
+                "number when a process first uses TensorFlow; to change it, start a new process with 1 thread or an "
+                "even number of threads"
             )
         if not self._on_cpu:
             notices.append(

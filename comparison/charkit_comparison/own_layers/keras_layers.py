@@ -22,9 +22,9 @@ from charkit_comparison.processes.spec import ComparisonSpec
 
 _NOTICES = {
     "jax": (
-        "Keras on JAX leaves a stateful LSTM's state at zero during training: every batch starts from a zero state",
+        "it leaves a stateful LSTM's state at zero during training: every batch starts from a zero state",
     ),
-    "torch": ("Keras on PyTorch can't train a stateful LSTM: every batch starts from a zero state",),
+    "torch": ("it can't train a stateful LSTM: every batch starts from a zero state",),
 }
 
 

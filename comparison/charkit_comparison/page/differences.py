@@ -118,14 +118,11 @@ def _explanation(group: Sequence[LossGap], control: Control | None) -> list[str]
         "first of them if several are equally close)."
     ]
     if control:
-        runs = (
-            "a second training run"
-            if control.trained == 1
-            else f"{control.trained} further training runs (the widest band is shown)"
-        )
+        runs = "a second training run" if control.trained == 1 else f"{control.trained} further training runs"
+        largest = "" if control.trained == 1 else " Each step shows the largest change in any of them."
         notes.append(
             f"The shaded band shows how much rounding alone had changed the loss by each step, measured by {runs} of "
-            f"{group[0].reference.label} from weights changed by one rounding unit. It is never narrower than "
+            f"{group[0].reference.label} from weights changed by one rounding unit.{largest} It is never narrower than "
             f"{counted(round(BAND_FLOOR_UNITS), 'rounding unit')} of the loss (or of 1 nat, if the loss is smaller). "
             "Where a difference exceeds the dotted line, individual steps are examined."
         )

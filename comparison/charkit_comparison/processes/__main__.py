@@ -67,7 +67,7 @@ def main() -> None:
             with kept_process():  # a process that the backend forks off must not respond as well
                 worker, response = _respond(worker, request, lambda share: send({"progress": share}))
         except MemoryError as error:
-            response = {"error": f"out of memory: {error}"}
+            response = {"error": f"out of memory{f': {error}' if str(error) else ''}"}
         except BaseException as error:  # whatever a framework raises is this variant's outcome
             sources = _sources(worker, request)
             if is_interruption(error, sources):

@@ -113,7 +113,8 @@ class WorkerProcess:
             if not readable([handle], max(0.0, deadline - time.monotonic())):
                 self.close()
                 raise WorkerFailedError(
-                    f"it took longer than {self._limit:g} s for one task in its turn; raise `turn_limit` to allow it"
+                    f"it took longer than {self._limit:g} s for one task of its turn; raise `turn_limit` to allow "
+                    "more time"
                 )
             piece = os.read(handle, 1 << 16)
             if not piece:

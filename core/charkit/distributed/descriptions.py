@@ -58,7 +58,7 @@ class Descriptions:
         differing = ", ".join(_differences(driver, description))
         if differing and not self._mixed:
             raise EngineError(
-                f"a worker differs from this process: {differing}; its results would differ in the last bits; "
+                f"a worker differs from this process: {differing}; its results could differ in the last bits; "
                 "use machines and installations that match, or allow the difference with "
                 "`mixed_machines=True`"
             )

@@ -47,13 +47,12 @@ def find_engine(name: str) -> type[Engine]:
     if not found:
         names = engine_names()
         raise EngineError(
-            f"`engine` names an unknown engine {shown(name)}{nearest(name, names)}; installed engines: "
+            f"unknown engine {shown(name)}{nearest(name, names)}; installed engines: "
             f"{printable_line(', '.join(names))}; {INSTALL_HINT}"
         )
     if len(found) > 1:
-        raise EngineError(
-            f"engine {name!r} is claimed by {len(found)} installed plugins; uninstall all but one"
-        )
+        owners = " and ".join(entry.dist.name if entry.dist else "unknown" for entry in found)
+        raise EngineError(f"engine {name!r} is claimed by {owners}; uninstall all but one")
     return _load(found[0])
 
 
@@ -87,7 +86,7 @@ def _info(entry: EntryPoint, label: str) -> EngineInfo:
     if len(answers) != 1 or not isinstance(answers[0], EngineInfo) or answers[0].name != entry.name:
         raise EngineError(
             f"{label} is broken: its module must implement charkit_engine with @hookimpl and return an EngineInfo "
-            f"with the same name; got {represent(answers, 80)}"
+            f"with the engine's name; got {represent(answers, 80)}; {_REMEDY}"
         )
     return answers[0]
 

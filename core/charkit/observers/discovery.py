@@ -28,12 +28,11 @@ def find_observer(name: str) -> EntryPoint:
         names = observer_names()
         installed = printable_line(", ".join(names)) or "none"
         raise ObserverError(
-            f"`track` names an unknown observer {shown(name)}{nearest(name, names)}; installed observers: {installed}"
+            f"unknown observer {shown(name)}{nearest(name, names)}; installed observers: {installed}"
         )
     if len(found) > 1:
-        raise ObserverError(
-            f"observer {name!r} is claimed by {len(found)} installed plugins; uninstall all but one"
-        )
+        owners = " and ".join(entry.dist.name if entry.dist else "unknown" for entry in found)
+        raise ObserverError(f"observer {name!r} is claimed by {owners}; uninstall all but one")
     return found[0]
 
 

@@ -81,11 +81,11 @@ def _check_name(name: str) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name):
         raise ConfigurationError(
             f"a backend's name must be a Python identifier made up of lowercase letters a to z, digits and single "
-            f"underscores, such as my_backend, and not a Python keyword; given {name!r}"
+            f"underscores between them, such as my_backend, and not a Python keyword; given {name!r}"
         )
     if len(name) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"a backend's name must have at most {_LONGEST_NAME} characters; given one of {len(name)}"
+            f"a backend's name must have at most {_LONGEST_NAME} characters; given {len(name)}"
         )
     claims = [plugin for plugin in installed() if plugin.name == name]
     if claims:
@@ -100,7 +100,9 @@ def _check_name(name: str) -> None:
 def _check_folder(folder: Path) -> None:
     """Raises StorageError unless the folder can be made, with its parents, and pip can install it by its path."""
     if "[" in str(folder):
-        raise StorageError(f"{str(folder)!r} contains '[', after which pip reads extras; {_OTHER_FOLDER}")
+        raise StorageError(
+            f"{str(folder)!r} contains '[', which pip takes for the start of extras; {_OTHER_FOLDER}"
+        )
     if os.path.lexists(folder):
         raise StorageError(f"{str(folder)!r} already exists; {_OTHER_FOLDER}")
     parent = next(parent for parent in (folder.parent, *folder.absolute().parents) if parent.exists())

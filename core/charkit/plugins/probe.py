@@ -132,8 +132,8 @@ def describe_failure(ended: Ended, limit_seconds: float) -> tuple[str, str]:
         place = f" (it was{where.removeprefix(',')})" if where else ""
         return (
             "timed out",
-            f"did not respond within {limit_seconds:g} s{place}; a slow backend can still be used by "
-            "its name",
+            f"did not respond within {limit_seconds:g} s{place}; a slow backend can still be used if you "
+            "choose it by name",
         )
     if ended.status < 0:
         return "broken", f"its process was killed by signal {signal_name(-ended.status)} on import{where}"

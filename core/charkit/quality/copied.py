@@ -28,8 +28,8 @@ class CopiedConfig(Section):
 
     samples: int = Field(20, ge=1, le=4096, description="samples to draw")
     sample_length: int = Field(1000, ge=1, le=1_000_000, description="symbols per sample")
-    temperature: float = Field(1.0, ge=0, le=100, description="temperature of the samples")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of the samples")
+    temperature: float = Field(1.0, ge=0, le=100, description="sampling temperature")
+    seed: int = Field(0, ge=0, lt=2**63, description="random seed for the samples")
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class SurprisalFile:
         if self.is_page and characters > MOST_CHARACTERS:
             raise TextError(
                 f"the text to score has {characters:,} characters, but a page shows at most {MOST_CHARACTERS:,}; "
-                f"write the table {str(self.path.with_suffix('.csv'))!r} instead, or score less text"
+                f"write a table to {str(self.path.with_suffix('.csv'))!r} instead, or score less text"
             )
 
     def _holds_surprisal(self) -> bool:

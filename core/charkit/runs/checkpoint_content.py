@@ -116,13 +116,13 @@ def check_savable(checkpoint: Checkpoint) -> None:
     for name, array in arrays.items():
         if array.dtype != float_dtype(precision):
             raise BackendError(
-                f"the array {name} at step {snapshot.step:,} has the type {array.dtype}; in {precision} it must be "
-                f"{float_dtype(precision)}, so the backend's numpy() is wrong; see `charkit.verify`"
+                f"the array {name} at step {snapshot.step:,} has the type {array.dtype}, but in {precision} the "
+                f"backend's numpy() must return {float_dtype(precision)}; check the backend with `charkit.verify`"
             )
     wrong = first_not_finite(arrays.items())
     if wrong is not None:
         raise NotFiniteError(
-            f"the array {wrong} contains non-finite numbers at step {snapshot.step:,}, so it is not saved"
+            f"the array {wrong} contains non-finite numbers at step {snapshot.step:,}, so the checkpoint is not saved"
         )
 
 

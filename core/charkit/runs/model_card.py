@@ -31,7 +31,7 @@ def trained_card(run: Run, progress: TrainingProgress, text_name: str) -> str:
             ("validation loss", _loss(progress.validation_loss)),
             ("best validation loss", _loss(progress.best_validation_loss, progress.best_step)),
         ],
-        "Sample from it, evaluate it, or train it further (once it is at its end, with a larger `--epochs` or "
+        "Sample from it, evaluate it, or train it further (once training is complete, with a larger `--epochs` or "
         "`--max-steps`):",
         [f"toolkit sample {path}", f"toolkit evaluate {path}", f"toolkit train --resume {path}"],
     )

@@ -15,7 +15,9 @@ def newest_run_path(runs: Path = RUNS_FOLDER) -> Path:
     """The run in ``runs`` that was saved last. Raises RunError where there is none."""
     saved = [(modified, entry) for entry in visible_entries(runs) if (modified := _saved_at(entry))]
     if not saved:
-        raise RunError(f"no run was given, and there is none in {str(runs)!r}; train a run first")
+        raise RunError(
+            f"no run was given, and there is none in {str(runs)!r}; give the directory of a run, or train one"
+        )
     return max(saved)[1]
 
 

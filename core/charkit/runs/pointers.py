@@ -42,7 +42,7 @@ def repoint(run: Path, which: Which, name: str | None) -> str:
         return f"pointed {which!r} at {name}"
     with writing(run / which), OpenFolder.at(run) as opened:
         opened.remove(which)
-    return f"removed {which}"
+    return f"removed {which!r}"
 
 
 def pointed_at(run: Path, which: Which) -> str | None:

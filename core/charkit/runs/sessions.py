@@ -65,7 +65,7 @@ def session_differences(before: dict[str, Any], now: dict[str, Any]) -> str | No
         return None
     return (
         f"this session differs from the last one: {', '.join(changed)}; "
-        "losses will agree closely, but not bit for bit"
+        "losses will closely match those of an uninterrupted run, but not bit for bit"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from charkit.backend import Array, Backend, Moments, State, float_dtype
 from charkit.testing.tolerances import Mismatch, require
 
-_PLAIN = "return the framework's plain arrays, not the tracers that wrap them"
+_PLAIN = "return the framework's plain arrays of floating-point numbers, not the tracers that wrap them"
 
 
 def array_from(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> Array:
@@ -28,7 +28,7 @@ def array_from(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> A
         raise
     require(
         isinstance(array, np.ndarray) and array.dtype.kind == "f",
-        expected=f"{what}: an array of {float_dtype(backend.precision)}",
+        expected=f"{what}: a {float_dtype(backend.precision)} array",
         got=f"numpy() returned {description(array)}",
         look_at=f"{look_at}: {_PLAIN}",
     )
@@ -66,7 +66,7 @@ def tuple_from(returned: Any, names: tuple[str, ...], what: str, look_at: str) -
     """The tuple that a function of the backend returned. Raises Mismatch unless it has one item per name."""
     require(
         isinstance(returned, tuple | list) and len(returned) == len(names),
-        expected=f"{what} returns {', '.join(names)}",
+        expected=f"a tuple ({', '.join(names)}) from {what}",
         got=description(returned),
         look_at=look_at,
     )
@@ -127,7 +127,7 @@ def description(value: Any) -> str:
         content = (
             f" holding <{type(value.flat[0]).__name__}>" if value.dtype.kind == "O" and value.size else ""
         )
-        return f"an array of dtype {value.dtype}{content} of shape {value.shape}"
+        return f"an array of dtype {value.dtype} and shape {value.shape}{content}"
     if value is None:
         return "None"
     if isinstance(value, tuple | list):

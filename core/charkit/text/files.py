@@ -76,7 +76,7 @@ def check_encoding(name: str) -> None:
             raise LookupError("decoding it in pieces gives a different text than decoding it whole")
     except (LookupError, ValueError) as error:
         raise TextError(
-            f"{name!r} is not a text encoding that Python knows; give one such as utf-8, cp1252 or utf-16"
+            f"{name!r} is not a text encoding that charkit can read; give one such as utf-8, cp1252 or utf-16"
         ) from error
 
 

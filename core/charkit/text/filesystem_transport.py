@@ -99,7 +99,7 @@ class FilesystemTransport:
         try:
             return action(file_system(self._scheme))
         except FileNotFoundError as error:
-            raise AbsentError("the store has no such object") from error
+            raise AbsentError("the store has no such object; check the URL") from error
         except PermissionError as error:
             raise LastingError("the store denied access; give fsspec credentials that allow it") from error
         except _LASTING as error:
@@ -109,7 +109,9 @@ class FilesystemTransport:
             if name == "FileExpired":  # what s3fs raises where the ETag is another
                 raise ChangedError from error
             if "Credential" in name or "Auth" in name or "Token" in name:
-                raise LastingError(f"fsspec has no credentials that the store accepts ({name})") from error
+                raise LastingError(
+                    f"fsspec has no credentials that the store accepts ({name}); give it valid credentials"
+                ) from error
             raise PassingError(f"the store can't be reached, or returned an error ({name})") from error
 
 

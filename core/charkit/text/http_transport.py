@@ -67,7 +67,10 @@ class HttpTransport:
                 raise PassingError("the server sent a part other than the one requested")
             version.check(found)
             if response.status == 206 and offset and proof not in dict(found.tokens).values():
-                raise LastingError(f"the server does not say which version the part belongs to; {DOWNLOAD}")
+                raise LastingError(
+                    "the server continues a dropped download without saying which version of the file it is sending; "
+                    f"{DOWNLOAD}"
+                )
         except BaseException:
             self._close(response)
             raise
@@ -116,7 +119,7 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             raise PassingError(f"the connection was dropped ({type(error).__name__})") from error
         except ValueError as error:
-            raise LastingError("this is not a URL that can be requested; check the URL") from error
+            raise LastingError("this URL can't be requested; check it") from error
         return result
 
     def close(self, response: aiohttp.ClientResponse) -> None:
@@ -159,7 +162,7 @@ def _check_answer(response: aiohttp.ClientResponse, url: str) -> None:
     """Raises PassingError and LastingError for an answer that is not the object, or a part of it."""
     status = response.status
     if status in (404, 410):
-        raise AbsentError(f"the server has no such file ({status})")
+        raise AbsentError(f"the server has no such file ({status}); check the URL")
     if status in (401, 403, 407):
         raise LastingError(f"the server denied access ({status}); give fsspec credentials, or a signed URL")
     if status in _PASSING:
@@ -214,7 +217,7 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int, int]:
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None:
         raise LastingError(
-            "the server sends a part without saying which bytes it contains or how many there are in all; "
+            "the server sends a part of the file without saying which bytes it contains or how many the file has; "
             f"{DOWNLOAD}"
         )
     return int(found[1] or 0), int(found[2] or -1), int(found[3])

@@ -148,7 +148,7 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
     folder = local_folder(str(as_path("`path`", path)))
     if folder is None:
         raise TextError(
-            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory written by prepare"
+            f"{str(path)!r} is not a prepared text: it has no {MANIFEST}; give a directory written by `charkit.prepare`"
         )
     text = PreparedText.open(folder)
     with own_errors(progress) as report:
@@ -159,11 +159,11 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
 def _check_out(path: Path, texts: Sequence[str]) -> None:
     """Raises StorageError where something is at the path already, or a text lies in it."""
     if os.path.lexists(path):
-        raise StorageError(f"{str(path)!r} already exists; choose another `out`, or remove it first")
+        raise StorageError(f"{str(path)!r} already exists; remove it first, or choose another `out`")
     for text in texts:
         if not is_url(text) and os.path.isdir(text) and path.resolve().is_relative_to(Path(text).resolve()):
             raise StorageError(
-                f"{str(path)!r} would be inside the text {text!r} itself; choose another directory as `out`"
+                f"{str(path)!r} would be inside the text {text!r} itself; choose another `out`"
             )
 
 

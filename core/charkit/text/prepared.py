@@ -126,7 +126,7 @@ class PreparedText:
             had, needed = getattr(mine, key), getattr(data, key)
             raise TextError(
                 f"{self.folder.location!r} was prepared with {key} {had!r}, but {needed!r} is needed; prepare its "
-                f"source again with the {key} {needed!r}, or give the source"
+                f"source again with {key} {needed!r}, or give the source itself"
             )
 
     def points(self, meter: ProgressMeter) -> Iterator[NDArray[Any]]:

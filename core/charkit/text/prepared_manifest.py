@@ -101,19 +101,24 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     symbols, kind = manifest.symbols, manifest.reading.vocabulary
     dtype = dtype_of(vocabulary)
     if vocabulary.kind != kind:
-        raise TextError(f"{VOCABULARY} is of kind {vocabulary.kind}, but {MANIFEST} says {kind}")
+        raise TextError(
+            f"{VOCABULARY} is of kind {vocabulary.kind}, but {MANIFEST} says {kind}; prepare the text again"
+        )
     if vocabulary.size < 2:
-        raise TextError(f"{VOCABULARY} has {counted(vocabulary.size, 'symbol')}; it must have at least 2")
+        raise TextError(
+            f"{VOCABULARY} has {counted(vocabulary.size, 'symbol')}; it must have at least 2; prepare the text again"
+        )
     if list(vocabulary.symbols) != sorted(vocabulary.symbols):
-        raise TextError(f"{VOCABULARY} does not list its symbols in order")
+        raise TextError(f"{VOCABULARY} does not list its symbols in order; prepare the text again")
     size = symbols.count * dtype.itemsize
     if (symbols.type, symbols.bytes) != (dtype.name, size):
         raise TextError(
             f"{MANIFEST}: {counted(symbols.count, 'symbol')} from a vocabulary of {vocabulary.size:,} must be "
-            f"{counted(size, 'byte')} of {dtype.name}; the manifest says {symbols.bytes:,} of {symbols.type}"
+            f"{counted(size, 'byte')} of {dtype.name}; the manifest says "
+            f"{counted(symbols.bytes, 'byte')} of {symbols.type}; prepare the text again"
         )
     if not is_safe_name(manifest.name):
-        raise TextError(f"{MANIFEST}: the name is not one that charkit would choose")
+        raise TextError(f"{MANIFEST}: the name is not one that charkit would choose; prepare the text again")
     if kind == "char":
         check_encoding(manifest.reading.encoding)
 

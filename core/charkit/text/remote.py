@@ -210,7 +210,9 @@ class RemoteFolder:
         """A file that has this size. Raises TextError for another size."""
         source = source_at(child(self.url, name))
         if source.size != size:
-            raise TextError(f"the size of {name} is {counted(source.size, 'byte')}, not {size:,}")
+            raise TextError(
+                f"{name} has {counted(source.size, 'byte')}, but the manifest says {size:,}; prepare the text again"
+            )
         return source.open()
 
 

@@ -108,7 +108,7 @@ def find_prepared(texts: Sequence[str]) -> PreparedText | None:
         if len(texts) > 1:
             raise TextError(
                 f"{recorded(text)!r} is a prepared text, which can't be combined with others; given "
-                f"{len(texts)} texts; give it alone, or prepare them together"
+                f"{len(texts)} texts; give it alone, or prepare all the sources together"
             )
         return PreparedText.open(folder)
     return None
@@ -125,7 +125,7 @@ def reading_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
     others = [key for key in settings if key not in READING]
     if others:
         raise ConfigurationError(
-            f"`settings` may only contain {', '.join(READING)}; leave {', '.join(map(shown, others))} out"
+            f"`settings` may contain only {', '.join(READING)}; leave {', '.join(map(shown, others))} out"
         )
     return {key: value for key, value in settings.items() if value is not None}
 
@@ -171,7 +171,7 @@ def with_reading_of_prepared(
                 source = f"the recipe has {wanted!r}; give `{key}={value!r}`"
             raise ConfigurationError(
                 f"{prepared.folder.location!r} was prepared with {key} {value!r}, but {source}, or prepare the text "
-                f"again with {wanted!r}"
+                f"again with {key} {wanted!r}"
             )
     merged["data"] |= reading
     return merged

@@ -175,7 +175,8 @@ class Vocabulary:
             raise RunError(f"the vocabulary is damaged: {error}") from error
         if stored.format != FORMAT:
             raise RunError(
-                f"the vocabulary has format {stored.format}; this version of charkit reads format {FORMAT}"
+                f"the vocabulary is in format {stored.format}, but this version of charkit reads format {FORMAT}; "
+                "use a later version of charkit"
             )
         if stored.kind == "byte" and stored.symbols:
             raise RunError("the vocabulary is damaged: a vocabulary of kind 'byte' must not list symbols")

@@ -144,7 +144,7 @@ def _refuse_changes(run: Run, settings: Mapping[str, Mapping[str, Any]]) -> None
         wanted = getattr(build(schemas[section], {**had.model_dump(), key: value}), key)
         is_same = same_encoding if key == "encoding" else eq
         if not is_same(wanted, getattr(had, key)):
-            new = f"a new run from its weights: `init_from={str(run.path)!r}`"
+            new = f"a new run from this run's weights: `init_from={str(run.path)!r}`"
             known, given = _typed(getattr(had, key)), _typed(value)
             raise RunError(
                 f"{str(run.path)!r} has `{section}.{key}` {known}, but {given} was given; `resume` can't change this "

@@ -62,7 +62,7 @@ def settings_without_effect(
         lines.append(f"`learning_rate_floor` {without} one that falls")
     elif "learning_rate_floor" in given and floor >= rate:
         lines.append(
-            f"the learning rate does not fall: `learning_rate_floor` is {floor:g}, and `learning_rate` is {rate:g}"
+            f"the learning rate does not fall: `learning_rate_floor` {floor:g} is not below `learning_rate` {rate:g}"
         )
     if "cooldown_share" in given and schedule != "cooldown":
         lines.append(f"`cooldown_share` {without} 'cooldown'")

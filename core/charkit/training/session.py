@@ -93,13 +93,12 @@ def start_session(
     run.record(SESSIONS, session)
     notices += (*computation.notices(session["threads"]), *mixed_before(earlier))
     if batches.left_over:
-        others = (
-            f", {'a different one' if batches.left_over == 1 else 'different ones'} in each epoch"
-            if run.config.data.epoch_offset == "random"
-            else ""
-        )
+        where, others = "at the end of", ""
+        if run.config.data.epoch_offset == "random":
+            where = "in"
+            others = f", {'a different one' if batches.left_over == 1 else 'different ones'} in each epoch"
         are = ("doesn't", "is") if batches.left_over == 1 else ("don't", "are")
-        left_over = f"{counted(batches.left_over, 'symbol')} at the end of the training split"
+        left_over = f"{counted(batches.left_over, 'symbol')} {where} the training split"
         notices += (f"{left_over} {are[0]} fill a batch and {are[1]} skipped{others}",)
     on_event(
         events.Started(

@@ -154,7 +154,7 @@ class RayEngine(Engine):
             have, free = ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
         except Exception as error:  # noqa: BLE001 - Ray raises many kinds when the cluster goes away
             return f"the Ray cluster doesn't respond ({one_line(error)})"
-        return f"the Ray cluster has {have:g} processor{'' if have == 1 else 's'}, {free:g} of them free"
+        return f"the Ray cluster has {have:g} processor{'' if have == 1 else 's'}, {free:g} free"
 
     def close(self) -> None:
         """Kills the actors, and leaves the cluster, which ends if it was started here."""
@@ -202,5 +202,5 @@ def _check_connected(address: str | None) -> None:
     if address not in (None, "auto", connected) and not is_same_address(str(address), connected):
         raise EngineError(
             f"this process is connected to the Ray cluster at {connected!r}, but `address` is {shown(address)}; leave "
-            "`address` out to use that cluster, or call ray.shutdown() first"
+            "`address` out to keep using that cluster, or call ray.shutdown() first"
         )

@@ -56,7 +56,7 @@ def arrays_at_an_old_address_are_copied(subject: Subject, precision: str) -> Non
         require(
             bool(np.all(copied == 1)),
             expected=f"a tensor of the new {np.dtype(kind)} array",
-            got="that of an earlier array, which has been released",
+            got="a tensor of an earlier array, which has been released",
             look_at=f"backend.py: tensor(): {_KEYS}",
         )
 

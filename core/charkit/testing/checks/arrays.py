@@ -95,7 +95,7 @@ def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
             and out.shape == array.shape
             and out.dtype == dtype_out
             and np.array_equal(out, array.astype(dtype_out)),
-            expected=f"{name}: {np.dtype(dtype_out)} {array.shape} {array.tolist()}",
+            expected=f"{name}, copied in and out: {np.dtype(dtype_out)} {array.shape} {array.tolist()}",
             got=f"{description(out)} {np.asarray(out).tolist()}",
             look_at=f"{_TENSOR}; or {_NUMPY}",
         )
@@ -184,7 +184,7 @@ def arrays_out_are_copies(subject: Subject, precision: str) -> None:
         out[:] = 0
         require(
             bool(np.all(backend.numpy(tensor) == 1)),
-            expected=f"a tensor made from a {array.dtype} array, which keeps its values",
+            expected=f"a tensor, made from a {array.dtype} array, that keeps its values",
             got="it changed with the array that numpy() returned",
             look_at=_NUMPY,
         )

@@ -40,7 +40,7 @@ def declared_capabilities_are_known(subject: Subject) -> None:
     declared: Any = getattr(subject.backend_class(), "capabilities", frozenset())
     require(
         isinstance(declared, frozenset) and declared <= CAPABILITIES.keys(),
-        expected=f"capabilities: a frozenset of names from {', '.join(sorted(CAPABILITIES))}",
+        expected=f"capabilities: a frozenset of known names ({', '.join(sorted(CAPABILITIES))})",
         got=repr(declared),
         look_at="backend.py: the class attribute capabilities",
     )

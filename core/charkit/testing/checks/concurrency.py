@@ -106,7 +106,7 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
 
 @check("training")
 def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
-    """Threads among which a backend divides a call don't interfere: whatever their order at each line, all is right."""
+    """Threads among which a backend divides a call don't interfere, whatever their order at each line."""
     # Many streams are divided where few are not; the other shapes are those of an earlier check.
     many = make_case(batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE)
     some = case_of_equal_axes(batch_size=6, num_layers=1)
@@ -141,7 +141,7 @@ def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
 
 @check("training")
 def networks_are_interrupted(subject: Subject) -> None:
-    """Two networks, each stopped at a line of the plugin while the other goes on, are correct, whatever the lines."""
+    """Two networks, each stopped at a line of the plugin while the other goes on, give correct results at any line."""
     case = make_case(num_layers=1, num_steps=1)  # of earlier checks, and with few lines
     sources = sources_of_subject(subject)
     parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]

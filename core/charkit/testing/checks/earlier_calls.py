@@ -14,7 +14,8 @@ from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
 
 _ARRAYS = (
-    "arrays that are kept between calls: their strides and contents must match the shapes of the current call"
+    "arrays that are kept between calls: their shapes and strides must be those of the current call, and nothing in "
+    "them may be left over from earlier calls"
 )
 _COMPILED = "backend.py: compile(): later calls of a function may differ from its first call"
 
@@ -69,7 +70,7 @@ def masks_apply_with_any_dropout(subject: Subject, precision: str) -> None:
         parts = subject.parts(precision, other.model, other.weights)
         look_at = (
             "lstm.py: masks apply wherever they are given, with the scale 1 / (1 - dropout), where dropout is "
-            f"{dropout}; backend.py: the build methods and compile(): share results only between networks whose models "
+            f"{dropout}; backend.py: the builders and compile(): share results only between networks whose models "
             "are equal in all fields, including dropout"
         )
         check_nats(parts, precision, other, look_at)

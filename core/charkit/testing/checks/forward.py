@@ -177,7 +177,7 @@ def masks_drop_every_layer(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
-    """Masks that keep everything still scale by 1 / (1 - dropout); without masks, nothing is scaled."""
+    """Even masks that keep everything scale by 1 / (1 - dropout); without masks, nothing is scaled."""
     case = stepping_case()
     assert case.masks is not None
     _check_forward(subject, precision, replace(case, masks=np.ones_like(case.masks)), _MASKS)

@@ -178,7 +178,7 @@ def gradient_order_does_not_matter(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_span_the_whole_sequence(subject: Subject) -> None:
-    """300 out of 600 symbols, open forget gates: the losses, the state, and a gradient across the whole sequence."""
+    """300 symbols of a vocabulary of 600, open forget gates: losses, state, and gradients across the whole sequence."""
     precision = subject.finest()
     # A large vocabulary, which may have a path of its own: so float64 compiles no further program for it.
     case = make_case(num_layers=1, batch_size=2, num_steps=300, vocabulary_size=600)
@@ -224,7 +224,7 @@ def _require_close(
         gap = difference(observed[name], array)
         if gap > limit:
             raise Mismatch(
-                expected=f"{name} within {limit:.0e} times the array's largest element ({precision})",
+                expected=f"{name} within {limit:.0e} times its largest element ({precision})",
                 got=f"max|difference|/max|reference| {gap:.2e}",
                 look_at=look_at(),
             )

@@ -95,7 +95,7 @@ class _InterruptedForward:
 
 @check("training")
 def calls_after_an_interruption(subject: Subject) -> None:
-    """After Ctrl-C at a line of the plugin, each in turn, gradients, losses, logits and updates are still correct."""
+    """After Ctrl-C at each line of the plugin in turn, gradients, losses, logits and updates are still correct."""
     case = unmasked_case()  # this model and optimizer are those of earlier checks
     other = replace(case, symbols=(case.symbols + 1) % np.int32(case.model.vocabulary_size))
     backend, sources = subject.new("float32"), sources_of_subject(subject)
@@ -188,7 +188,7 @@ def _result(call: Callable[[], Mapping[str, Array]], where: str) -> Mapping[str,
     """What a call in another thread returns. Raises what it raises, and Mismatch if it does not end."""
     later = ThreadedCall(call)
     if not later.ends(_TIMEOUT_SECONDS):
-        got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock is still held"
+        got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock may still be held"
         raise Mismatch("a call that finishes even after interrupted calls", got, _LOOK_AT)
     if later.error is not None:
         raise later.error

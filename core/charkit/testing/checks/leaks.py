@@ -93,7 +93,7 @@ def _require_no_leak(
     require(
         not more,
         expected=f"memory, threads and open files that do not grow with the number of {repeated}",
-        got=f"at least {more} more after every {count} {repeated}",
+        got=f"an increase of at least {more} for every {count} {repeated}",
         look_at=look_at if least.memory >= limit.memory else _RESOURCES,
     )
 
@@ -227,14 +227,14 @@ def arrays_are_released(subject: Subject) -> None:
             copy,
             graph_bytes=_LARGE_BYTES,
             count=8,
-            repeated=f"arrays of {dtype} that were copied in and out",
+            repeated=f"{dtype} arrays that were copied in and out",
             look_at="backend.py: tensor() and numpy() keep no reference to what they return",
         )
 
 
 @check("training")
 def backends_are_released(subject: Subject) -> None:
-    """Backends that have trained a step and are no longer referenced leave no thread or open file behind."""
+    """Backends that have taken a training step and are no longer referenced leave no thread or open file behind."""
     case = stepping_case()  # model, shapes and optimizer of earlier checks, which are compiled
     batch_size, num_steps = case.symbols.shape
     first = subject.backend("float32")

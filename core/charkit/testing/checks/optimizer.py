@@ -189,7 +189,7 @@ def learning_rate_follows_the_schedule(subject: Subject, precision: str) -> None
 def zero_gradients_change_no_weights(subject: Subject, precision: str) -> None:
     """With zero gradients, the norm is 0, nothing is divided by it, and the weights stay unchanged."""
     updates = Updates(_BOUNDED, [zeros_of(MODEL)])
-    check_updates(subject, precision, updates, look_at="optimizer.py: a norm of 0")
+    check_updates(subject, precision, updates, look_at="optimizer.py: don't divide by a norm of 0")
 
 
 @check_precisions("optimizer")

@@ -20,7 +20,7 @@ _END_SECONDS = 30.0
 #: When a process may be changed, and where to look.
 _WHEN_CHANGED = {
     "created": "backend.py: __init__",
-    "used": "backend.py: the build methods, differentiate() and compile(), and what they call, even if a call raises "
+    "used": "backend.py: the builders, differentiate() and compile(), and what they call, even if a call raises "
     "or two backends work at once",
     "imported": "the module that imports the framework, or backend.py: __init__",
 }
@@ -136,5 +136,6 @@ def results_do_not_depend_on_the_hash_seed(subject: Subject) -> None:
         not differing,
         expected="the same bits for every PYTHONHASHSEED",
         got=f"different {', '.join(differing)} with PYTHONHASHSEED=2 than with 1",
-        look_at="optimizer.py and backend.py: loops over a set of names; sort them, or iterate over the dictionary",
+        look_at="optimizer.py and backend.py: loops over a set of names; sort the names, or iterate over the "
+        "dictionary",
     )

@@ -72,7 +72,7 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
-    """``divides_batches`` set to False, as for shards, before ``differentiate`` or after it: gradients are correct."""
+    """divides_batches set to False, as for shards, before differentiate() or after it: gradients are correct."""
     case, backend = stepping_case(), subject.backend(precision)
     before = backend.divides_batches
     parts = subject.parts(precision, case.model, case.weights)
@@ -134,7 +134,7 @@ def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
 
 @check("sampling")
 def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
-    """Logits and copies that don't fit into memory raise MemoryError, whatever error the framework raises."""
+    """Logits and copies that don't fit in memory raise MemoryError, whatever error the framework raises."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no installed plugin, or a device with its own memory
     report = memory_exhaustion_report(subject)
@@ -192,7 +192,7 @@ def calls_work_once_memory_is_free(subject: Subject) -> None:
     raised = error_of_repeated_calls(subject)
     require(
         not raised,
-        expected="a result once there is enough memory, of a call that ran out of it before",
+        expected="a result when a call that ran out of memory is made again with enough",
         got=raised[:200],
         look_at="backend.py: compile(): a call that ran out of memory leaves nothing behind, such as a record of "
         "the shapes that failed",

@@ -50,8 +50,8 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
     parts, limit = subject.parts(precision, case.model, case.weights), BOUNDS["float32"]["forward"]
     single = case.sequences(slice(0, 1))  # one symbol of one stream often has a separate path
     for what, some in (
-        ("six symbols of three streams", case),
-        ("one symbol of three streams", case.steps(1)),
+        ("six symbols of each of three streams", case),
+        ("one symbol of each of three streams", case.steps(1)),
         ("one symbol of one stream", single.steps(1)),
     ):
         if some is case:
@@ -81,7 +81,7 @@ def logits_are_not_rounded(subject: Subject, precision: str) -> None:
     gap = difference(logits, expected)
     require(
         gap <= limit,
-        expected=f"logits with a relative error of at most {limit:.0e}, as all operands are exact in bfloat16",
+        expected=f"logits with a relative error of at most {limit:.0e}, because all operands are exact in bfloat16",
         got=f"a difference of {gap:.1e}",
         look_at=_LOGITS,
     )

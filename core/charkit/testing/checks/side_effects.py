@@ -57,7 +57,12 @@ def reports_match_the_device(subject: Subject) -> None:
     if backend.device == "cpu":
         memory = backend.device_memory_bytes()
         look_at = "backend.py: device_memory_bytes()"
-        require(memory is None, expected="None on a CPU", got=repr(memory), look_at=look_at)
+        require(
+            memory is None,
+            expected="device_memory_bytes(): None on a CPU",
+            got=repr(memory),
+            look_at=look_at,
+        )
     declared = type(backend).devices()
     kinds = _KINDS | {device.partition(":")[0] for device in declared}
     found = [named for notice in backend.notices() for named in _NUMBERED.finditer(notice)]
@@ -83,7 +88,7 @@ def errors_propagate(subject: Subject) -> None:
                 type(raised) is type(error) and _PLANTED in str(raised),
                 expected=f"{type(error).__name__}: {_PLANTED}",
                 got="no error" if raised is None else f"{type(raised).__name__}: {raised}"[:200],
-                look_at="backend.py: compile()",
+                look_at="backend.py: compile(): errors and Ctrl-C pass through unchanged",
             )
             _require_result(partial(backend.compile(working[what]), *arguments), what)
 
@@ -101,7 +106,7 @@ def _functions(error: BaseException | None) -> dict[str, Any]:
 
     return {
         "a function": lambda weights, symbols, state: lstm(weights, symbols, state, None)[0],
-        "prediction": Predict(lstm, output),
+        "a prediction": Predict(lstm, output),
         "advancing a state": Advance(lstm),
     }
 
@@ -110,7 +115,7 @@ def _require_result(call: Callable[[], object], what: str) -> None:
     """Raises Mismatch unless the call returns in another thread."""
     later = ThreadedCall(call)
     ends = later.ends(_TIMEOUT_SECONDS)
-    expected = f"a result from the call after the failed one, in another thread: {what}"
+    expected = f"a result from {what} in another thread, after a failed call"
     require(
         ends,
         expected=expected,

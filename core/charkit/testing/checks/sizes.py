@@ -196,7 +196,8 @@ def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
                 partial(_oracle_prediction, first),
                 precision=precision,
                 kind="forward",
-                look_at=f"lstm.py: {look_at}, in the prediction for {_streams(first)}",
+                look_at="lstm.py and output.py: large cells, saturated gates and large logits in the prediction for "
+                f"{_streams(first)}",
             )
 
 

@@ -60,7 +60,7 @@ def threads_are_reported_correctly(subject: Subject) -> None:
 
 @check("training")
 def more_threads_compute_the_same(subject: Subject) -> None:
-    """A training step with more threads than processors gives the numbers of one with two threads, up to rounding."""
+    """A training step with more threads than processors gives the same numbers as with two threads, up to rounding."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     report = report_of_more_threads(subject)

@@ -188,7 +188,8 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
         arrays,
         {name: right[name] for name in arrays},
         expected="a step from new weights, unaffected by the nan before it",
-        look_at="backend.py, lstm.py and optimizer.py: arrays that are kept between calls: 0 * nan is nan",
+        look_at="backend.py, lstm.py and optimizer.py: arrays that are kept between calls; multiplying by 0 doesn't "
+        "clear them, since 0 * nan is nan",
     )
 
 
@@ -209,7 +210,7 @@ def precisions_work_side_by_side(subject: Subject) -> None:
         require_equal(
             arrays,
             {name: alone[precision][name] for name in arrays},
-            expected=f"the numbers of a {precision} network that is trained alone",
+            expected=f"the same numbers as from a {precision} network that is trained alone",
             look_at="backend.py: process settings, such as a default precision; what networks share",
         )
 
@@ -291,6 +292,6 @@ def resuming_is_bit_exact(subject: Subject, precision: str) -> None:
     require_equal(
         arrays,
         {name: right[name] for name in arrays},
-        expected="the bits of an uninterrupted run",
+        expected="the same bits as in an uninterrupted run",
         look_at="optimizer.py and lstm.py: numbers that are stored outside of weights, moments and state",
     )

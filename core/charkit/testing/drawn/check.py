@@ -51,7 +51,7 @@ def _finding(subject: Subject, case: DrawnCase, name: str) -> Mismatch:
     return Mismatch(f"no error in {name}, reduced to {simplest}", describe_error(error), where)
 
 
-_CHANGES = "what is kept between calls, including those of other networks"
+_CHANGES = "what is kept between calls, including calls of other networks"
 
 
 def _repeat(subject: Subject, case: DrawnCase) -> Any:

@@ -49,7 +49,7 @@ def exhaust_memory(backend: Backend[Any]) -> dict[str, Any]:
     with collection_paused():
         error = _error_of(large.run)
         if error is None:
-            return {**found, "raised": "nothing", "is_memory_error": False}
+            return {**found, "raised": "no error", "is_memory_error": False}
         found |= {"raised": _description(error), "is_memory_error": isinstance(error, MemoryError)}
         kept = _variable_with(error, sources_of_class(type(backend)))
         translated, errors = type(error.__cause__), {id(error), id(error.__cause__)}
@@ -99,7 +99,7 @@ def repeat_exhausted_calls(backend: Backend[Any]) -> dict[str, str]:
 
 
 def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
-    """What ``tensor()`` raises, or "nothing", by the array that does not fit, where that is not MemoryError.
+    """What ``tensor()`` raises, or "no error", by the array that does not fit, where that is not MemoryError.
 
     NumPy, which raises MemoryError, may have to make the first array contiguous; only the backend copies the second.
     """
@@ -113,7 +113,7 @@ def _wrong_errors_of_tensor(backend: Backend[Any]) -> dict[str, str]:
 
     errors = {what: error_of_copying(make) for what, make in makers.items()}
     return {
-        what: "nothing" if error is None else _description(error)
+        what: "no error" if error is None else _description(error)
         for what, error in errors.items()
         if not isinstance(error, MemoryError)
     }
@@ -150,7 +150,7 @@ def _unrelated_error(backend: Backend[Any], translated: type[Any]) -> dict[str, 
         backend.compile(fail)(backend.tensor(np.zeros(1)))
     except Exception as raised:  # noqa: BLE001 - the error is the result
         return {"other": type(other).__name__, "raised_for_other": _description(raised)}
-    return {"other": type(other).__name__, "raised_for_other": "nothing"}
+    return {"other": type(other).__name__, "raised_for_other": "no error"}
 
 
 def _description(error: Exception) -> str:

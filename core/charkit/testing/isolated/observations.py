@@ -134,16 +134,16 @@ def _observe(subject: Subject, processes: TrainingProcesses) -> tuple[Observatio
     for process in processes:
         process.send("train")
     one_training, two_training = measure_threads([process.pid for process in processes])
-    processes.two_threads.send("its own choice")  # which is created while the other process is measured
+    processes.two_threads.send("no particular number of threads")  # created while the other is measured
     elsewhere: dict[str, ThreadUse] = {}
     for request, where in MEASURED.items():
         processes.one_thread.send(request)
         elsewhere[where] = measure_settled_threads(processes.one_thread.pid)
     processes.one_thread.send("rest")
-    others_of_two = {"its own choice": _measure_other(processes.two_threads)}
+    others_of_two = {"no particular number of threads": _measure_other(processes.two_threads)}
     _send_last_requests(processes)
     others_of_one: dict[str, OtherUse] = {}
-    for asked in ("its own choice", "two threads"):
+    for asked in ("no particular number of threads", "two threads"):
         processes.one_thread.send(asked)
         others_of_one[asked] = _measure_other(processes.one_thread, unless=one_thread.reported)
     processes.one_thread.send("rest")

@@ -80,7 +80,7 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
             )
             found = usage_digests(other, make_case(vocabulary_size=_LARGE_VOCABULARY, masked=True))
             digests |= {
-                f"{name} in {precision}, with a large vocabulary": digest for name, digest in found.items()
+                f"{name} in {precision} with a large vocabulary": digest for name, digest in found.items()
             }
         return digests | result_digests(other_backend(backend, backend.threads), steps=_FEW_STEPS)
 

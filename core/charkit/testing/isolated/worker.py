@@ -6,9 +6,9 @@ FOLDER is an empty folder, which becomes the current one. DEVICE is used if the 
 empty too, the backend's first device is. The process writes two lines of JSON, what the plugin's module imports and a
 report on the backend, and then reads requests from standard input, one per line: ``train``, ``train whole``,
 ``evaluate``, ``evaluate some``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request
-arrives; ``more threads``, ``its own choice``, ``two threads``, ``user defaults``, ``lasting threads``, ``exhaust
-memory`` and ``repeat exhausted calls`` are answered by one more line of JSON, and ``prepare other`` by one that is
-empty.
+arrives; ``more threads``, ``no particular number of threads``, ``two threads``, ``user defaults``, ``lasting
+threads``, ``exhaust memory`` and ``repeat exhausted calls`` are answered by one more line of JSON, and ``prepare
+other`` by one that is empty.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _serve(backend: Backend[Any], actions: dict[str, Action], answers: IO[str]) 
 
 
 #: Requests for another backend with so many threads, which is trained on request; None is the framework's choice.
-_OTHERS = {"its own choice": None, "two threads": 2}
+_OTHERS = {"no particular number of threads": None, "two threads": 2}
 
 
 #: Requests that are answered by a line of JSON.

@@ -89,7 +89,7 @@ def main() -> None:
             with kept_process():  # a process that the backend forks off must not answer as well
                 answer = getattr(worker, request["action"])(request)
         except MemoryError as error:
-            answer = {"error": f"out of memory: {error}"}
+            answer = {"error": f"out of memory: {error}" if str(error) else "out of memory"}
         except Exception as error:  # noqa: BLE001 - any error of a framework is the answer
             kind = "" if isinstance(error, CharkitError) else f"{type(error).__name__}: "
             answer = {"error": f"{kind}{' '.join(str(error).split())}"[:500]}

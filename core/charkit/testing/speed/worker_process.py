@@ -72,7 +72,7 @@ class WorkerProcess:
             line = ""
         except queue.Empty:
             raise BackendError(
-                f"{self._backend} took longer than {LIMIT_SECONDS:.0f} s to answer the request {action!r}"
+                f"{self._backend}: its process did not finish {action!r} within {LIMIT_SECONDS:.0f} s"
             ) from None
         if not line:
             raise BackendError(f"{self._backend}: {self._exit_description()}")
