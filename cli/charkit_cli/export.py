@@ -23,19 +23,22 @@ EXAMPLES = (
 )
 
 
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="file to write, FILE.safetensors or FILE.onnx; an example program, FILE.py, and for torch the "
+        "vocabulary, FILE.vocabulary.json, are written next to it",
+        show_default=False,
+    ),
+]
+
+
 def command(
     *,
     run: RunArgument = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="file to write, FILE.safetensors or FILE.onnx; an example program, FILE.py, and for torch the "
-            "vocabulary, FILE.vocabulary.json, are written next to it",
-            show_default=False,
-        ),
-    ],
+    out: Out,
     form: Annotated[
         Literal["torch", "onnx"] | None,
         typer.Option(

@@ -26,6 +26,15 @@ EXAMPLES = (
 )
 
 
+MeasuredText = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TEXT",
+        help="text that the results were measured on " + DEFAULT.format("Python's language reference"),
+    ),
+]
+
+
 def command(
     recipe: Annotated[
         str,
@@ -35,13 +44,7 @@ def command(
             autocompletion=recipe_names,
         ),
     ],
-    text: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="text that the results were measured on " + DEFAULT.format("Python's language reference"),
-        ),
-    ] = None,
+    text: MeasuredText = None,
     seed: Annotated[
         int,
         typer.Option(

@@ -62,7 +62,7 @@ def load_kernels() -> ModuleType:
     except ImportError as error:
         reason = " ".join(str(error).split())
         raise BackendError(
-            f"Numba {version('numba')} can't be imported: {reason}; install a newer release with "
+            f"can't import Numba {version('numba')}: {reason}; install a newer release with "
             f"`pip install --upgrade numba`, or set {SWITCH}=0 to train without it"
         ) from error
     return kernels

@@ -159,7 +159,7 @@ def check_prepared(path: str | PathLike[str], progress: ProgressCallback | None 
 def _check_out(path: Path, texts: Sequence[str]) -> None:
     """Raises StorageError where something is at the path already, or a text lies in it."""
     if os.path.lexists(path):
-        raise StorageError(f"{str(path)!r} already exists; remove it first, or choose another `out`")
+        raise StorageError(f"{str(path)!r} already exists; choose another `out`, or remove it first")
     for text in texts:
         if not is_url(text) and os.path.isdir(text) and path.resolve().is_relative_to(Path(text).resolve()):
             raise StorageError(
