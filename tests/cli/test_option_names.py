@@ -98,7 +98,7 @@ def test_a_repeated_option_is_repeated_under_its_other_name(
         (("train", "--world-size", "2"), "use --workers for the number of training processes"),
         (("train", "--log-dir", "x"), "the run's directory holds its logs, and those of --track tensorboard"),
         (("train", "--logdir", "x"), "the run's directory holds its logs, and those of --track tensorboard"),
-        (("train", "--shuffle"), "sequences are not shuffled; --epoch-offset random begins each epoch at a random position"),
+        (("train", "--shuffle"), "so sequences are not shuffled; --epoch-offset random begins each epoch at"),
         (("train", "--gru"), "unknown option --gru; the model is an LSTM"),
         (("train", "--n-head", "4"), "the model is an LSTM, without attention; set its size with --lstm-size"),
         (("train", "--type", "lstm"), "the model is always an LSTM; use --precision for its data type"),
