@@ -94,7 +94,10 @@ def _verdict(found: RunCheck, *, can_be_repaired: bool) -> str:
     if found.whole:
         return f"{found.run} is intact"
     if not found.usable:
-        return f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used"
+        return (
+            f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used; restore it from a "
+            "backup, or train it again"
+        )
     if found.text_problem is not None:
         return f"{found.run} is damaged; it can be sampled from, but not resumed until its text is restored"
     repair = f"toolkit check {quoted(str(found.run))} --repair"

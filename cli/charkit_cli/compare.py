@@ -135,7 +135,7 @@ Seed = Annotated[
     typer.Option(
         "--seed",
         metavar="INT",
-        help="random seed for weights, dropout and samples " + DEFAULT.format("0, or the run's"),
+        help="seed for every random number in the comparison " + DEFAULT.format("0, or the run's"),
     ),
 ]
 ConfigFile = Annotated[

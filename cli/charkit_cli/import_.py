@@ -24,7 +24,7 @@ def command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="safetensors file with a torch.nn.LSTM and a torch.nn.Linear, under any names",
+            help="safetensors file with the weights of a torch.nn.LSTM and a torch.nn.Linear, under any names",
         ),
     ],
     out: Annotated[
@@ -36,7 +36,9 @@ def command(
             "--vocabulary",
             metavar="FILE",
             help=r'JSON file with the vocabulary, such as \["a", "b"] or {"a": 0, "b": 1} '
-            + DEFAULT.format("NAME.vocabulary.json next to NAME.safetensors, or the one in FILE"),
+            + DEFAULT.format(
+                "NAME.vocabulary.json next to NAME.safetensors, or the vocabulary in its metadata"
+            ),
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing run at --out")] = False,

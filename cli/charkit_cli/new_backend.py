@@ -18,7 +18,10 @@ EXAMPLES = ("toolkit new-backend mine", "toolkit new-backend mine --out plugins/
 def command(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="name of the backend: a to z, digits and _"),
+        typer.Argument(
+            metavar="NAME",
+            help="name of the backend: lowercase letters a to z, digits and single underscores, as in my_backend",
+        ),
     ],
     folder: Annotated[
         Path | None,

@@ -33,7 +33,10 @@ def command(
     given: Settings,
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="text files, directories or URLs, or - for standard input"),
+        typer.Argument(
+            metavar="TEXT",
+            help="text files, directories or URLs, or - for standard input; required unless --check is given",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

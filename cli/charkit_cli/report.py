@@ -34,7 +34,7 @@ def command(
         typer.Option(
             "--out",
             metavar="DIR",
-            help=f"directory for report.html; an older report is replaced {DEFAULT.format('reports/NAME')}",
+            help=f"directory for report.html; an existing report is replaced {DEFAULT.format('reports/NAME')}",
         ),
     ] = None,
     watch: Annotated[

@@ -24,7 +24,7 @@ def is_meant(texts: Sequence[str] | None) -> bool:
     if NAME not in (texts or ()):
         return False
     if texts != [NAME]:
-        raise ConfigurationError("- reads the whole text from standard input; give no other text with it")
+        raise ConfigurationError("'-' reads the whole text from standard input; give no other text with it")
     return True
 
 

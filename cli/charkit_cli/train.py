@@ -76,7 +76,7 @@ def command(
         typer.Option(
             "--init-from",
             metavar="RUN",
-            help="start a new run from the weights and vocabulary of this one",
+            help="start a new run with the weights and vocabulary of an existing one",
             autocompletion=run_paths,
         ),
     ] = None,
@@ -104,7 +104,7 @@ def command(
         typer.Option(
             "--threads",
             metavar="INT",
-            help="number of CPU threads; with --workers, of each worker "
+            help="number of CPU threads; with --workers, per worker "
             + DEFAULT.format("all, or 1 per worker"),
         ),
     ] = None,
@@ -133,7 +133,7 @@ def command(
             "--address",
             metavar="ADDRESS",
             help="address of the engine's cluster, such as HOST:PORT for ray "
-            + DEFAULT.format("the variable RAY_ADDRESS, or this machine"),
+            + DEFAULT.format("the environment variable RAY_ADDRESS, or this machine"),
         ),
     ] = None,
     mixed_machines: Annotated[
@@ -185,7 +185,8 @@ def command(
     if standard_input.is_meant(text):
         if resume is not None:
             raise ConfigurationError(
-                "a run is resumed on the text that it was trained on, and standard input can't replace it; leave - out"
+                "a run is resumed on the text that it was trained on, and standard input can't replace it; "
+                "leave '-' out"
             )
         text, string, settings = None, *_from_standard_input(console, settings, recipe)
     used_backend = ""

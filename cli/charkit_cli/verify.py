@@ -76,7 +76,7 @@ def command(
         bool,
         typer.Option(
             "--speed",
-            help="instead of checking, measure speed and memory relative to NumPy, and point out slow patterns",
+            help="instead of checking, compare speed and memory with NumPy's, and point out slow patterns",
         ),
     ] = False,
     device: Device = None,

@@ -35,7 +35,10 @@ class ComparisonReport(Part):
     created: str
     command: str
     partial: bool = Field(description="whether the comparison was interrupted")
-    agree: bool = Field(description="whether every examined step is correct and no pair differs")
+    agree: bool = Field(
+        description="whether every examination was completed, every examined step is correct and every judged pair "
+        "agrees"
+    )
     verdict: str
     text: Text
     machine: Machine

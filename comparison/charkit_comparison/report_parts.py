@@ -62,7 +62,7 @@ class Outcome(Part):
     )
     first_step_seconds: float | None = Field(None, description="the first step, including compilation")
     losses: tuple[float, ...] = Field(
-        (), description="the loss of each step, up to the first that is not finite"
+        (), description="the loss of each step, ending before the first that is not finite"
     )
     not_finite_at: int | None = Field(
         None, description="the step whose loss was not finite, if there was one"
@@ -130,7 +130,9 @@ class Examination(Part):
     """Single training steps of one variant, held against the float64 oracle from the same arrays."""
 
     variant: str
-    steps: tuple[int, ...] = Field(description="the steps that were examined, up to the first that is wrong")
+    steps: tuple[int, ...] = Field(
+        description="the steps that were examined, up to and including the first that is wrong"
+    )
     matching: int = Field(description="how many of them match the float64 reference within the kit's bounds")
     largest_share_of_bound: float | None = Field(
         description="the largest difference in any array, as a share of the allowed difference"
@@ -156,7 +158,11 @@ class Finding(Part):
     array: str = Field("", description="the first array of that step that differs from the float64 reference")
     expected: str = ""
     got: str = ""
-    look_at: str = Field("", description="the recognized mistake, if any, and its location")
+    look_at: str = Field(
+        "",
+        description="the recognized mistake, if any, and its location; without a wrong step, the result of the "
+        "search for one",
+    )
 
 
 class Machine(Part):

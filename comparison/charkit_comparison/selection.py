@@ -105,4 +105,4 @@ def _check_labels(variants: Iterable[Variant]) -> None:
     labels = [variant.label for variant in variants]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise ConfigurationError(f"two variants are named {twice[0]!r}; give each of `pythons` a unique name")
+        raise ConfigurationError(f"two variants are named {twice[0]!r}; choose another name in `pythons`")

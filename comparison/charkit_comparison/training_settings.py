@@ -29,7 +29,7 @@ def training_notices(
     goes_on = training.schedule != "constant" and planned_end > last_step
     keys = _UNUSED if goes_on else _UNUSED.union(LENGTH)
     if unused := [f"training.{key}" for key, value in given.items() if key in keys and value is not None]:
-        yield f"settings that a comparison doesn't use: {', '.join(unused)}; `max_steps` sets its length"
+        yield f"a comparison ignores these settings: {', '.join(unused)}; `max_steps` sets its length"
     if goes_on:
         yield (
             f"the {training.schedule} learning-rate schedule ends at step {planned_end:,}, but the comparison already "

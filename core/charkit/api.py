@@ -145,7 +145,7 @@ def train(
     - ``epsilon`` (1e-08): added to the square root of the second moment
     - ``grad_clip`` (5.0): maximum global norm of the gradient; 0 turns clipping off
     - ``weight_decay`` (0.0): AdamW's decay of the weight matrices per step, scaled by the learning rate
-    - ``glob`` ('*.txt'): pattern of the files to read in a directory, or several patterns
+    - ``glob`` ('*.txt'): pattern for the files to read in a directory, or several patterns
     - ``vocabulary`` ('char'): whether a symbol is a code point or a byte
     - ``max_vocabulary`` (30000): maximum number of distinct characters that the text may have, in char mode
     - ``encoding`` ('utf-8'): encoding of the text, in char mode

@@ -17,7 +17,7 @@ def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationE
     if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
         raise error(f"{name} must be a path; given {shown(value)}")
     if not fspath(value):  # it would be the working directory
-        raise error(f"{name} is empty; give a path")
+        raise error(f"{name} must be a non-empty path; given ''")
     found = Path(value)
     if "\0" in str(found):
         raise error(f"{name} must not contain a null character; given {shown(str(found))}")
@@ -27,7 +27,7 @@ def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationE
         pass  # whether it has to exist is for others to say
     except OSError as reason:
         text = (reason.strerror or str(reason)).lower()
-        raise error(f"can't access {str(found)!r}: {text}; give another path as {name}") from reason
+        raise error(f"can't access {str(found)!r}: {text}; give another path for {name}") from reason
     return found
 
 

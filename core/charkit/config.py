@@ -121,7 +121,7 @@ class DataConfig(Section):
     text: tuple[str, ...] = Field(
         (), description="text files or directories, read in sorted order; URLs; or a prepared text"
     )
-    glob: Globs = Field(("*.txt",), description="pattern of the files to read in a directory")
+    glob: Globs = Field(("*.txt",), description="pattern for the files to read in a directory")
     vocabulary: Literal["char", "byte"] = Field(
         "char", description="whether a symbol is a code point or a byte"
     )

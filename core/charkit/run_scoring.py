@@ -150,7 +150,8 @@ class RunScoring:
         if self._gradient_scale is None:
             raise RunError(
                 f"{str(self._run.path)!r} was never trained by charkit, so it lacks Adam's second moments, "
-                "which dynamic evaluation needs to scale its steps; train it further in a new run that starts from it"
+                "which dynamic evaluation needs to scale its steps; train a new run from its weights, and "
+                "score that one"
             )
         progress = progress or default_progress()
         with (

@@ -51,7 +51,7 @@ def opened_text(
     on_notice: Callable[[str], None] | None,
 ) -> Iterator[ScoredText]:
     """Opens the text to score; the parameters and errors are those of ``LoadedRun.evaluate``."""
-    check_choice("unknown", unknown, get_args(Unknown))
+    check_choice("value for `unknown`:", unknown, get_args(Unknown))
     _check_split(split)
     if limit is not None:
         limit = integer("`limit`", limit, 1)

@@ -148,7 +148,7 @@ def _entry(name: str, entry: Any) -> TensorEntry:
         raise ValueError(f"{array} has the type {shown(dtype)}, which the format does not define")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise ValueError(
-            f"the shape of {array} is not a list of non-negative integers, or its offsets are not two of them"
+            f"the shape of {array} is not a list of non-negative integers, or its offsets are not two such integers"
         )
     start, stop = offsets
     if stop - start != prod(shape) * ITEM_BYTES[dtype]:

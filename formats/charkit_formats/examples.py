@@ -12,7 +12,7 @@ EXAMPLE_START = '"""An example that charkit wrote:'
 
 _TORCH = Template(
     EXAMPLE_START
-    + """ it uses plain PyTorch to sample the model in the .safetensors file of the same name.
+    + """ it uses plain PyTorch to sample from the model in the .safetensors file of the same name.
 
 It needs torch and safetensors. Run it with --help to see its options.
 \"""
@@ -44,7 +44,7 @@ $decode
 )
 _ONNX = Template(
     EXAMPLE_START
-    + """ it uses onnxruntime to sample the model in the .onnx file of the same name.
+    + """ it uses onnxruntime to sample from the model in the .onnx file of the same name.
 
 It needs onnxruntime and numpy. Run it with --help to see its options.
 \"""
@@ -74,7 +74,7 @@ _ARGUMENTS = """import argparse
 import json
 from pathlib import Path
 
-parser = argparse.ArgumentParser(description="Samples the model in the file of the same name.")
+parser = argparse.ArgumentParser(description="Samples from the model in the file of the same name.")
 parser.add_argument("text", nargs="?", default="", help="text to continue (default: a line break)")
 parser.add_argument("--length", type=int, default=300, help="symbols to draw (default: %(default)s)")
 parser.add_argument(

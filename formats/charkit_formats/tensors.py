@@ -79,7 +79,7 @@ def _header(path: Path, start: bytes, size: int) -> TensorHeader:
         return TensorHeader.parse(start, size, most_bytes=MOST_HEADER_BYTES)
     except ValueError as error:
         raise FormatError(
-            f"{str(path)!r} is not a complete safetensors file ({error}); copy or save it again"
+            f"{str(path)!r} is not a valid safetensors file ({error}); copy or save it again"
         ) from error
 
 

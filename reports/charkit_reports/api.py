@@ -38,7 +38,7 @@ def report(
         charkit.report(["runs/anna-1", "runs/anna-2"], out="reports/anna")
 
     The page is one HTML file, ``report.html`` in the directory ``out``, by default ``reports/NAME``. It replaces an
-    older report there. The runs may still be training. The default is the newest run. ``progress`` is called with a
+    existing report there. The runs may still be training. The default is the newest run. ``progress`` is called with a
     stage and the fraction of all work done.
 
     Raises ConfigurationError for an empty list of runs and for what is no path, RunError for a directory that is not a

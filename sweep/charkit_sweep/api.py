@@ -242,7 +242,7 @@ def _check_text(spec: SweepSpec, text: Any, progress: ProgressCallback | None) -
         if stop - start < 2:
             raise ConfigurationError(
                 "the text is too short for a validation split, which is needed to compare trials; give a longer text, "
-                "or a larger `validation_share`"
+                "or a larger `data.validation_share`"
             )
 
 

@@ -254,7 +254,7 @@ class Scheduler:
         until = self.state.until(trial.level)
         to = "the end" if until is None else f"step {until:,}"
         start = f"from step {trial.step:,} to {to}" if trial.step else f"to {to}"
-        return f"trial {trial.number} runs {start}: {describe_values(trial)}"
+        return f"training trial {trial.number} {start}: {describe_values(trial)}"
 
     def _describe_end(self, trial: TrialState) -> str:
         if trial.status == "failed":

@@ -144,7 +144,7 @@ def test_a_file_that_is_something_else_is_left_alone(toolkit: Toolkit, run: Path
     message = toolkit.error("evaluate", run, "--per-character", "book.html")
     assert (
         message
-        == "'book.html' already exists and was not written by charkit, so it won't be overwritten; choose another file"
+        == "'book.html' already exists and was not written by charkit, so it is never overwritten; choose another file"
     )
 
 

@@ -58,7 +58,7 @@ def test_help_shows_defaults_and_ranges(toolkit: Toolkit) -> None:
     said = " ".join(toolkit.ok("train", "-h").out.replace("│", " ").split())
     for expected in (
         "hidden units per layer (1 to 65,536) [classic: 128]",
-        "CPU threads; with --workers, of each worker [default: all, or 1 per worker]",
+        "CPU threads; with --workers, per worker [default: all, or 1 per worker]",
         "(at least 0, below 1) [classic: 0]",
         "(above 0, at most 100) [classic: 0.001]",
         "in total (at least 1)",

@@ -80,7 +80,7 @@ def test_prepare_train_and_check(toolkit: Toolkit, text_file: Path) -> None:
         (("small.txt", "--out", "small.txt/x"), "a file is in the way; choose another directory"),
         (
             ("-", "small.txt", "--out", "x"),
-            "- reads the whole text from standard input; give no other text with it",
+            "'-' reads the whole text from standard input; give no other text with it",
         ),
         (("small.txt", "--out", "x", "--max-vocabulary", "3"), "--max-vocabulary allows 3"),
     ],

@@ -30,7 +30,7 @@ def test_it_shows_each_event_then_the_best_and_how_to_train_it(toolkit: Toolkit,
         lines[0]
         == "sweeps/small: 3 trials, random search, rungs at steps 2 and 6; 1 at a time, 1 thread each"
     )
-    assert lines[1].startswith("trial 1 runs to step 2: learning_rate ")
+    assert lines[1].startswith("training trial 1 to step 2: learning_rate ")
     assert lines[2].startswith("trial 1 stopped at step 2: loss ")
     assert any(" from step 2 to step 6: learning_rate " in line for line in lines)
     assert any(" from step 6 to the end: learning_rate " in line for line in lines)
@@ -77,7 +77,7 @@ def test_a_signal_saves_all_trials_and_the_sweep_goes_on(
     fixed = {**FIXED, "training": {"max_steps": 3_000, "sample_length": 0}}
     spec = write_spec(text_file, trials=2, halving=None, fixed=fixed)
     child = start("sweep", spec, "--threads", "1", "--parallel", "2")
-    wait_for(child, "trial 2 runs to the end")
+    wait_for(child, "training trial 2 to the end")
     _wait_for_training(Path("sweeps/small"), trials=2)
     child.send_signal(number)
     said, wrong = child.communicate(timeout=120)

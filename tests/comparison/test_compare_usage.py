@@ -113,7 +113,7 @@ def test_training_settings_that_are_not_used_are_told(toolkit: Toolkit, text_fil
     options = ("--config", "long.toml", "--set", "training.log_every=1", "--backends=numpy")
     outcome = toolkit.ok("compare", text_file, *QUICK, *options, "--json")
     assert outcome.err.splitlines()[0] == (
-        "note: settings that a comparison doesn't use: training.max_steps, training.time_limit, training.log_every; "
+        "note: a comparison ignores these settings: training.max_steps, training.time_limit, training.log_every; "
         "--max-steps sets its length"
     )
     report = json.loads(outcome.out)

@@ -84,8 +84,8 @@ def test_words_of_curves_that_rounding_does_not_explain() -> None:
         look_at="where they diverge, 4 of 4 match",
     )
     assert verdict_of(two, examined("a", "b", wrong=[finding])) == (
-        "a and b do not agree: 12 of 12 examined steps match the float64 reference, but from step 3 on, their losses "
-        "differ by more than rounding explains (up to 2.0e3 times as much as the control); "
+        "a and b do not agree: 12 of 12 examined steps match the float64 reference, but their losses differ by "
+        "more than rounding explains, first at step 3 (up to 2.0e3 times as much as the control); "
         "where they diverge, 4 of 4 match."
     )
 

@@ -134,7 +134,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "weights prepared for one stream recognized by address",
         faults.lstm_class(SingleByPlace),
         ("loaded_arrays_are_used",),
-        "must be keyed by their dictionary",
+        "must keep a reference to their dictionary",
     ),
     ("a warning about read-only arrays", WarnsOfReadOnlyArrays, _ARRAYS, "tensor()"),
     ("reversed arrays refused", RefusesNegativeStrides, _ARRAYS, "tensor()"),

@@ -52,7 +52,7 @@ def test_an_error_that_is_kept_when_memory_runs_out() -> None:
 def test_an_error_that_a_variable_keeps_when_memory_runs_out() -> None:
     result = judge("errors_of_exhausted_memory_are_released", memory_error_faults.NamesItsError)
     assert result.got.startswith("the variable failure at ")
-    assert " refers to MemoryError, whose traceback refers back to the variable; " in result.got
+    assert " refers to the MemoryError, whose traceback refers back to the variable; " in result.got
 
 
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")

@@ -57,8 +57,8 @@ def test_a_default_that_changes_results(mode: Mode, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(NumpyBackend, "tensor", rounding)
     found = _report()["mode"]
-    assert found.startswith("different training with 64 units, evaluation with 64 units, ")
-    assert "prediction while another call goes on with 64 units" in found
+    assert found.startswith("different results: training (64 units), evaluation (64 units), ")
+    assert "prediction while another call goes on (64 units)" in found
 
 
 def test_a_default_under_which_calls_fail(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:

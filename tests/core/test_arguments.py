@@ -105,7 +105,7 @@ def test_samples_do_not_depend_on_what_numpy_raises(trained: TrainResult) -> Non
     "call", [charkit.load_run, charkit.check_prepared, lambda path: charkit.train(resume=path)]
 )
 def test_a_path_that_is_empty_or_too_long_is_refused(call: Callable[[str], Any]) -> None:
-    with pytest.raises(charkit.CharkitError, match=r"^`(path|resume)` is empty; give a path$"):
+    with pytest.raises(charkit.CharkitError, match=r"^`(path|resume)` must be a non-empty path; given ''$"):
         call("")
     with pytest.raises(
         charkit.CharkitError, match=r"^can't access 'x{300}': file name too long; give another path"

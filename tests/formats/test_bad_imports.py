@@ -90,7 +90,7 @@ def test_a_torn_file(toolkit: Toolkit, stored: StateDict) -> None:
     for length in (9, 100, len(whole) // 2, len(whole) - 1):
         Path("a.safetensors").write_bytes(whole[:length])
         message = toolkit.error("import", "a.safetensors", "--out", "new")
-        assert message.startswith("'a.safetensors' is not a complete safetensors file (")
+        assert message.startswith("'a.safetensors' is not a valid safetensors file (")
 
 
 def test_a_file_that_can_not_be_read(toolkit: Toolkit) -> None:

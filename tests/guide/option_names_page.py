@@ -9,9 +9,9 @@ from charkit.synonyms import ADVICE, AMBIGUOUS, SYNONYMS, advice
 _START = """# Names from other toolkits
 
 The command line also accepts the option names of PyTorch's examples, Keras, Hugging Face, nanoGPT, char-rnn and
-llama.cpp where they have the same meaning: `--lr 0.002` is `--learning-rate 0.002`. The help lists only charkit's own
-names. Underscores work like dashes, so `--lstm_size` is `--lstm-size`. In a TOML file, such a name is refused, and
-the error message gives the right one.
+llama.cpp where they have the same meaning as one of its own: for example, `--lr 0.002` means `--learning-rate 0.002`.
+The help lists only charkit's own names. Underscores work like hyphens, so `--lstm_size` means `--lstm-size`. In a TOML
+file, such a name is refused, and the error message gives the right one.
 
 Each row applies to the commands that have the option. If a command takes the value as an argument, such as TEXT
 in `toolkit train TEXT` or RUN in `toolkit sample RUN`, it refuses the names in that row, and the error message

@@ -56,8 +56,6 @@ def test_a_folder_that_exists_or_is_no_path() -> None:
 def test_a_name_that_no_file_can_have_and_a_folder_that_pip_can_not_install() -> None:
     with pytest.raises(ConfigurationError, match="must have at most 100 characters; given 300"):
         charkit.new_backend("a" * 300, "short")
-    with pytest.raises(
-        StorageError, match=r"'x\[y\]' contains '\[', which pip takes for the start of extras"
-    ):
+    with pytest.raises(StorageError, match=r"'x\[y\]' contains '\[', which pip reads as the start of extras"):
         charkit.new_backend("mine", "x[y]")
     assert not list(Path().iterdir())

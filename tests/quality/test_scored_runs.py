@@ -84,7 +84,7 @@ def test_dynamic_evaluation_takes_its_settings(run: charkit.LoadedRun) -> None:
 
 def test_a_run_without_moments_can_not_be_followed(run: charkit.LoadedRun) -> None:
     imported = replace(run, _gradient_scale=None)
-    with pytest.raises(RunError, match=r"was never trained by charkit, .*; train it further in a new run"):
+    with pytest.raises(RunError, match=r"was never trained by charkit, .*; train a new run from its weights"):
         imported.evaluate_dynamically()
     assert imported.evaluate() == run.evaluate()
 

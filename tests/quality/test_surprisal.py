@@ -144,7 +144,7 @@ def test_what_can_not_be_written_is_told(hostile: Surprisal, monkeypatch: pytest
 def test_only_an_earlier_file_of_its_own_is_replaced(hostile: Surprisal, name: str) -> None:
     Path(name).write_text("a book\n")
     with pytest.raises(
-        StorageError, match="already exists and was not written by charkit, so it won't be overwritten"
+        StorageError, match="already exists and was not written by charkit, so it is never overwritten"
     ):
         hostile.write(name)
     assert Path(name).read_text() == "a book\n"

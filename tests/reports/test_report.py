@@ -120,7 +120,7 @@ def test_it_shows_samples_from_the_first_to_the_last(trained: Trained) -> None:
 
 def test_it_says_in_one_way_what_the_speed_includes(trained: Trained) -> None:
     text = words(page_of(trained[0]))
-    assert "It accounts for time spent waiting for saves, but not for validation or sampling." in text
+    assert "It includes time spent waiting for saves but excludes validation and sampling." in text
     assert "including time spent waiting for saves but excluding validation and sampling" in text
     assert "nor saving" not in text
 

@@ -91,7 +91,7 @@ def test_it_has_the_best_and_its_command_and_how_it_was_done(html: str, finished
     assert best is not None
     assert f"Trial {best.number}: {best.loss:.4f} nats per symbol" in page.text
     assert finished.result.command in " ".join(unescape(html).split())
-    assert "one in 3 continues; rungs (in steps): 2, 6" in page.text
+    assert "one in 3 trials continues; rungs (in steps): 2, 6" in page.text
     assert "Command to continue its training" not in page.text
 
 

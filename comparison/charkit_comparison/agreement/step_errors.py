@@ -126,8 +126,8 @@ def _error(
     return StepError(
         reference.recorded.step,
         name,
-        f"the float64 reference's values, to within {limits[name]:.0e} times the largest ({precision})",
-        f"off by {gaps[name]:.1e} times the largest",
+        f"the float64 reference's values, to within {limits[name]:.0e} times the largest element ({precision})",
+        f"off by {gaps[name]:.1e} times the largest element",
         named,
     )
 

@@ -123,8 +123,8 @@ def _finding_text(
         )
         both = [one for one in group.examinations if one.variant in pair]
         return (
-            f"{names(sorted(pair))} do not agree: {_count_text(both)}, but from step {finding.differs_from_step:,} on, "
-            f"their losses differ by more than rounding explains{beyond}; {finding.look_at}."
+            f"{names(sorted(pair))} do not agree: {_count_text(both)}, but their losses differ by more than "
+            f"rounding explains, first at step {finding.differs_from_step:,}{beyond}; {finding.look_at}."
         )
     named = f" ({finding.look_at})" if finding.look_at else ""
     sentence = (

@@ -72,9 +72,9 @@ def _against_reference(view: ReportView, variant: VariantView, gap: LossGap | No
         times = formatting.NOTHING
     else:
         left, times = gap.left_band_at, formatting.tiny(gap.times_the_control)
-        beyond = Cell("never", "good") if left is None else Cell(f"from step {left:,}", "bad")
+        beyond = Cell("never", "good") if left is None else Cell(f"first at step {left:,}", "bad")
         if view.agree_despite_distance(variant, gap.reference):
-            beyond = Cell(f"from step {left:,}, examined steps correct", "good")
+            beyond = Cell(f"first at step {left:,}, examined steps correct", "good")
     at = f"{gap.step_of_largest:,}"
     return gap.reference.label, formatting.tiny(gap.largest), at, formatting.tiny(gap.mean), times, beyond
 

@@ -161,7 +161,7 @@ def _finding_description(finding: Finding) -> FindingDescription:
         distance.append((f"loss differs from {reference}'s", f"by up to {_nats_text(finding.by_nats)}"))
     if finding.differs_from_step is not None:
         distance.append(
-            ("loss differs by more than rounding explains", f"from step {finding.differs_from_step:,}")
+            ("loss differs by more than rounding explains", f"first at step {finding.differs_from_step:,}")
         )
     if finding.step is None:
         none = ("first wrong step", f"none was found: {look_at}" if look_at else "none was found")

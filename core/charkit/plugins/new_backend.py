@@ -101,7 +101,7 @@ def _check_folder(folder: Path) -> None:
     """Raises StorageError unless the folder can be made, with its parents, and pip can install it by its path."""
     if "[" in str(folder):
         raise StorageError(
-            f"{str(folder)!r} contains '[', which pip takes for the start of extras; {_OTHER_FOLDER}"
+            f"{str(folder)!r} contains '[', which pip reads as the start of extras; {_OTHER_FOLDER}"
         )
     if os.path.lexists(folder):
         raise StorageError(f"{str(folder)!r} already exists; {_OTHER_FOLDER}")

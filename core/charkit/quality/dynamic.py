@@ -38,14 +38,14 @@ class DynamicConfig(Section):
         0.0005,
         gt=0,
         le=1,
-        description="step size for gradients, each divided by the root mean square that it had in training",
+        description="step size; each gradient is first divided by its root mean square in training",
     )
     segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between updates")
     decay: float = Field(
         0.002,
         ge=0,
         le=1,
-        description="fraction by which each update moves the weights back toward the trained ones",
+        description="average fraction by which each update moves the weights back toward the trained ones",
     )
 
 

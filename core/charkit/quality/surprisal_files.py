@@ -49,7 +49,7 @@ class SurprisalFile:
             )
         if target.path.exists() and not target._holds_surprisal():
             raise StorageError(
-                f"{str(path)!r} already exists and was not written by charkit, so it won't be overwritten; "
+                f"{str(path)!r} already exists and was not written by charkit, so it is never overwritten; "
                 "choose another file"
             )
         return target

@@ -126,7 +126,7 @@ def prepare(
             "`text`",
             text,
             if_empty="or a `stream` of the text",
-            advice="a text that is not in a file is given as a `stream` of its bytes",
+            advice="give a text that is not in a file as a `stream` of its bytes",
         )
         chosen = with_reading_of_prepared({"data": {**chosen, "text": tuple(map(str, texts))}})["data"]
     data = build(DataConfig, chosen)

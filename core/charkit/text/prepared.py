@@ -191,7 +191,8 @@ def damaged(location: str, error: Exception) -> TextError:
     """The error for a prepared text that can't be used, in one line."""
     reason = str(error)
     if isinstance(error, OSError):
-        reason = f"{Path(str(error.filename or MANIFEST)).name}: {error.strerror or error}"
+        advice = f"; {_PREPARE_AGAIN}" if isinstance(error, FileNotFoundError) else ""
+        reason = f"{Path(str(error.filename or MANIFEST)).name}: {error.strerror or error}{advice}"
     return TextError(f"the prepared text {location!r} can't be used: {' '.join(reason.split())}")
 
 

@@ -155,7 +155,7 @@ def with_reading_of_prepared(
     if "glob" in merged["data"]:
         raise ConfigurationError(
             f"`glob` chooses files in a directory, but {prepared.folder.location!r} is a prepared text; leave `glob` "
-            "out, or prepare the directory again with it"
+            "out, or prepare its source again with this `glob`"
         )
     reading = prepared.manifest.reading.model_dump()
     for key, value in reading.items():

@@ -159,7 +159,7 @@ class SweepView:
         if self.spec.halving is not None:
             rungs = ", ".join(f"{step:,}" for step in self.spec.rungs)
             pairs.append(
-                ("halving", f"one in {self.spec.halving.factor} continues; rungs (in steps): {rungs}")
+                ("halving", f"one in {self.spec.halving.factor} trials continues; rungs (in steps): {rungs}")
             )
         pairs += [(f"fixed: {key}", label_of(value)) for key, value in self.spec.fixed.items()]
         pairs += [(f"axis: {axis.key}", label_of(axis.written)) for axis in self.spec.axes]

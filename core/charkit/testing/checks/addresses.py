@@ -25,7 +25,7 @@ ObjectT = TypeVar("ObjectT")
 Call = Callable[[Parts, dict[str, Any]], dict[str, Array]]
 #: So many new objects are made in the hope that one has the address. The first or the second has it, mostly.
 _MOST_OBJECTS = 50
-_KEYS = "a cache's key must hold the array itself, not id(array), which another array may have later"
+_KEYS = "a cache must keep a reference to the array and recognize it with `is`; its id() may be reused"
 
 
 def _at(address: int, make: Callable[[], ObjectT]) -> ObjectT:

@@ -108,8 +108,9 @@ def _check_loaded_weights(network: CharRNN, what: str, evaluate: Callable[[CharR
                 {what: found},
                 {what: known.setdefault(stream, found)},
                 expected=f"the {what} of the weights that were loaded last",
-                look_at="lstm.py and output.py: a cache of anything prepared from weights must be keyed by their "
-                "dictionary (keep a reference to it), not by its id() or by the arrays, which may be updated in place",
+                look_at="lstm.py and output.py: a cache of anything prepared from weights must keep a reference to "
+                "their dictionary and recognize it with `is`; its id() may be reused, and the arrays may be updated in "
+                "place",
             )
 
 

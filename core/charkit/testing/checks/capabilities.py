@@ -127,8 +127,9 @@ def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
         abs(ratio - 1.0) < _DECAY_ERROR,
         expected="matrices that shrink on average by the fraction learning_rate * weight_decay",
         got=f"{ratio:.2f} times as much",
-        look_at="optimizer.py: add weight_decay * w to Adam's term and subtract the sum from w; a factor of 1 - "
-        "learning_rate * weight_decay is rounded, which shifts all weights in the same direction",
+        look_at="optimizer.py: add weight_decay * w to m_hat / (sqrt(v_hat) + epsilon), and subtract learning_rate "
+        "times the sum from w; a factor of 1 - learning_rate * weight_decay is rounded, which shifts all weights in "
+        "the same direction",
     )
 
 

@@ -197,7 +197,7 @@ def devices_can_be_used(subject: Subject) -> None:
             kind == "cpu" or bool(memory),
             expected=f"device_memory_bytes() above 0 after a training step on {device!r}",
             got=memory,
-            look_at=f"{_DEVICES}; device_memory_bytes() returns how much of the device's memory was used",
+            look_at=f"{_DEVICES}; device_memory_bytes() returns the peak device memory used, in bytes",
         )
 
 

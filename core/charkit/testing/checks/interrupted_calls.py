@@ -165,7 +165,7 @@ def _require_same_after_interruptions(
     gaps = {name: difference(results[name], array) for name, array in right.items()}
     worst = max(gaps, key=lambda name: gaps[name])
     if not gaps[worst] <= BOUNDS["float32"]["gradients"]:
-        got = f"{where}, {worst}: a difference of {gaps[worst]:.1e} relative to its largest element"
+        got = f"{worst}: a difference of {gaps[worst]:.1e} relative to its largest element, {where}"
         raise Mismatch("the same results before and after interrupted calls", got, _LOOK_AT)
 
 
@@ -188,7 +188,7 @@ def _result(call: Callable[[], Mapping[str, Array]], where: str) -> Mapping[str,
     """What a call in another thread returns. Raises what it raises, and Mismatch if it does not end."""
     later = ThreadedCall(call)
     if not later.ends(_TIMEOUT_SECONDS):
-        got = f"{where}, no result within {_TIMEOUT_SECONDS:g} s: a lock may still be held"
+        got = f"no result within {_TIMEOUT_SECONDS:g} s {where}; a lock may still be held"
         raise Mismatch("a call that finishes even after interrupted calls", got, _LOOK_AT)
     if later.error is not None:
         raise later.error

@@ -87,7 +87,7 @@ def _require_no_leak(
         counted(least.threads, "thread"),
         counted(least.files, "open file"),
     )
-    more = ", ".join(
+    more = " and ".join(
         text for text, grown, allowed in zip(texts, least, limit, strict=True) if grown >= allowed
     )
     require(

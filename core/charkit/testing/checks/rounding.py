@@ -62,7 +62,8 @@ def bfloat16_is_not_float32(subject: Subject, precision: str) -> None:
         gap = difference(state.hidden, expected.hidden)
         require(
             gap > limit,
-            expected=f"bfloat16 operands: a difference above {limit:.0e} relative to the largest element after {what}",
+            expected=f"bfloat16 operands: after {what}, a hidden state that differs from the float64 reference by more "
+            f"than {limit:.0e} times its largest element",
             got=f"float32 results: a difference of {gap:.1e}",
             look_at="lstm.py: bfloat16 operands if that is the precision given to __init__; or leave bfloat16 out of "
             "precisions",
@@ -89,7 +90,7 @@ def logits_are_not_rounded(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("bfloat16",))
 def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None:
-    """In bfloat16, logits are not rounded in scoring and training either, unless bfloat16_rounds mentions logits."""
+    """In bfloat16, logits are not rounded in scoring or training either, unless bfloat16_rounds mentions logits."""
     # The sizes of another check in bfloat16, so that the gradients compile once.
     case = _with_exact_outputs(make_case(num_layers=1, vocabulary_size=600))
     parts, limit = subject.parts(precision, case.model, case.weights), BOUNDS["float32"]["forward"]

@@ -56,7 +56,7 @@ def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str)
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
-    """One unit, two symbols and one sequence of one symbol: no axis is dropped, and nothing is divided or clamped."""
+    """One unit, two symbols and one sequence of one symbol: no axis is dropped, and no loss is clamped."""
     case = make_case(num_layers=1, batch_size=1, num_steps=1, vocabulary_size=2, lstm_size=1)
     _check_gradients(subject, precision, case, f"{_BACKWARD}; axes of length 1")
     bias = np.full(2, _FAR_APART)

@@ -66,7 +66,9 @@ def _variable_with(error: Exception, sources: list[Path]) -> str:
     for each in (error, error.__cause__):
         variable = "" if each is None else variable_with(each, sources)
         if variable:
-            return f"{variable} refers to {type(each).__name__}, whose traceback refers back to the variable"
+            return (
+                f"{variable} refers to the {type(each).__name__}, whose traceback refers back to the variable"
+            )
     return ""
 
 

@@ -78,7 +78,9 @@ class IsolatedProcess:
         if not line:
             status = self._process.wait()
             self._errors.seek(0)
-            last_line = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
+            last_line = (self._errors.read().strip().splitlines() or ["it ended without printing anything"])[
+                -1
+            ]
             raise ProcessEndedError(status, last_line, look_at or self._look_at)
         return json.loads(line)
 

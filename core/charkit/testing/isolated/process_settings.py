@@ -91,7 +91,7 @@ _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "is_grad_enabled()": torch.is_grad_enabled(),
         'is_autocast_enabled("cpu")': _torch_autocast(torch),
         "get_rng_state()": _digest(repr(torch.get_rng_state().tolist())),
-        "the precision of float32 products": _torch_precisions(torch),
+        "get_float32_matmul_precision() (or fp32_precision)": _torch_precisions(torch),
         "backends.cudnn.allow_tf32": _torch_allows_tf32(torch),
         "backends.mkldnn.enabled": torch.backends.mkldnn.enabled,
         "get_default_device()": torch.get_default_device(),
@@ -100,7 +100,7 @@ _FRAMEWORK_SETTINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
         "are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
     },
     "jax": lambda jax: {
-        **{f"config.{name}, for all threads": value for name, value in jax.config.values.items()},
+        **{f"config.{name} (for all threads)": value for name, value in jax.config.values.items()},
         **{f"config.{name}": getattr(jax.config, name) for name in _JAX_SETTINGS},
     },
     "tensorflow": lambda tensorflow: {

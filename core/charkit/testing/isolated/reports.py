@@ -73,15 +73,13 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
         single, larger = other_backend(backend, 1), _larger_case()
         beside = _digests_beside_another_call(single, larger)
         found = usage_digests(single, larger) | beside
-        digests = {f"{name} with 64 units": digest for name, digest in found.items()}
+        digests = {f"{name} (64 units)": digest for name, digest in found.items()}
         for precision in sorted(backend.precisions):
             other = plugins.create(
                 backend.name, precision=precision, device=backend.device, threads=backend.threads
             )
             found = usage_digests(other, make_case(vocabulary_size=_LARGE_VOCABULARY, masked=True))
-            digests |= {
-                f"{name} in {precision} with a large vocabulary": digest for name, digest in found.items()
-            }
+            digests |= {f"{name} ({precision}, large vocabulary)": digest for name, digest in found.items()}
         return digests | result_digests(other_backend(backend, backend.threads), steps=_FEW_STEPS)
 
     outcomes = list(under_user_defaults(use))
@@ -105,7 +103,7 @@ def _wrong(outcome: dict[str, str] | Exception, expected: dict[str, str], change
         return describe_error(outcome)
     different = [name for name in expected if outcome[name] != expected[name]]
     if different:
-        return f"different {', '.join(different)}"
+        return f"different results: {', '.join(different)}"
     return f"changed: {', '.join(changed)}" if changed else ""
 
 
