@@ -44,9 +44,13 @@ def command(
         return status
     user = to_user()
     user.print(_table(found))
-    for line in _lines(found, can_be_repaired=not repair and any(one.problem for one in found.pointers)):
+    for line in _lines(found, can_be_repaired=not repair and _has_repairs(found)):
         user.print(line, markup=False)
     return status
+
+
+def _has_repairs(found: RunCheck) -> bool:
+    return bool(found.debris) or any(pointer.problem for pointer in found.pointers)
 
 
 def _table(found: RunCheck) -> Table:
@@ -91,8 +95,10 @@ def _described(records: RecordsCheck) -> str:
 
 
 def _verdict(found: RunCheck, *, can_be_repaired: bool) -> str:
+    repair = f"toolkit check {quoted(str(found.run))} --repair"
     if found.whole:
-        return f"{found.run} is intact"
+        removal = f"; to remove what is partially written: {repair}" if found.debris and can_be_repaired else ""
+        return f"{found.run} is intact{removal}"
     if not found.usable:
         return (
             f"{found.run} is damaged: none of its checkpoints is intact, so it can't be used; restore it from a "
@@ -100,8 +106,8 @@ def _verdict(found: RunCheck, *, can_be_repaired: bool) -> str:
         )
     if found.text_problem is not None:
         return f"{found.run} is damaged; it can be sampled from, but not resumed until its text is restored"
-    repair = f"toolkit check {quoted(str(found.run))} --repair"
-    advice = f"; to point latest and best at intact checkpoints: {repair}" if can_be_repaired else ""
+    is_repairable = can_be_repaired and any(pointer.problem for pointer in found.pointers)
+    advice = f"; to point latest and best at intact checkpoints: {repair}" if is_repairable else ""
     return f"{found.run} is damaged; its newest intact checkpoint is at step {found.usable[0].step:,}{advice}"
 
 

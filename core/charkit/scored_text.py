@@ -81,8 +81,8 @@ def _empty_split(corpus: Corpus, split: Split, own: bool) -> TextError:
     """The error for a split without symbols: of the run's own text, or of another."""
     if not own:
         return TextError(
-            f"with the shares of the run's splits, the {split} split of the text is empty; leave `split` out to score "
-            "all of the text"
+            f"the {split} split of the text is empty with the run's {split} share; leave `split` out to score all of "
+            "the text"
         )
     names: tuple[Split, ...] = ("validation", "test", "train")
     other = next(name for name in names if corpus.split(name)[0] < corpus.split(name)[1])

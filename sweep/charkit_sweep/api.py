@@ -87,7 +87,8 @@ def sweep(
     - ``threads``, ``device``: of each trial; by default the processors are divided among parallel trials. A resumed
       sweep keeps both
     - ``on_event``: called with a ``SweepProgress`` for each event
-    - ``progress``: called with "reading" or "encoding" and the fraction done, while the text is read
+    - ``progress``: called with "reading" or "encoding" and the fraction done, while the text is read, and with
+      "loading" and the name of each backend
 
     Raises:
 

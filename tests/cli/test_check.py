@@ -104,6 +104,16 @@ def test_a_best_that_is_lost_before_any_other_was_scored(toolkit: Toolkit, text_
     toolkit.ok("sample", "r", "--length", "3")
 
 
+def test_the_verdict_says_how_to_remove_what_is_partially_written(toolkit: Toolkit, longer: Path) -> None:
+    (longer / f".charkit-tmp-{'0' * 16}-README.md").touch()
+    outcome = toolkit.ok("check", longer)
+    assert "partially written: .charkit-tmp-" in outcome.out
+    advice = f"to remove what is partially written: toolkit check {longer} --repair"
+    assert outcome.out.endswith(f"{longer} is intact; {advice}\n")
+    assert toolkit.ok("check", longer, "--repair").out.endswith(f"{longer} is intact\n")
+    assert toolkit.ok("check", longer).out.endswith(f"{longer} is intact\n")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"checkpoint": 7}', '{"checkpoint": "../../x"}'])
 @pytest.mark.parametrize("name", ["best", "latest"])
 def test_pointers_that_can_not_be_read(toolkit: Toolkit, longer: Path, name: str, content: str) -> None:

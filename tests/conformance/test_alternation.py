@@ -15,6 +15,13 @@ from charkit.testing.alternation import alternating_threads, call_alternating
 HERE = [Path(__file__)]
 
 
+def _wait_for_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is taken for one that waits, on however busy a machine."""
+    monkeypatch.setattr(alternation, "_TURN_SECONDS", 60.0)
+    monkeypatch.setattr(alternation, "others_sleep", lambda: False)
+    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
+
+
 def visit(visits: list[int], number: int) -> int:
     visits.append(number)
     visits.append(number)
@@ -23,8 +30,7 @@ def visit(visits: list[int], number: int) -> int:
 
 
 def test_the_threads_alternate_at_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alternation, "_TURN_SECONDS", 60.0)  # on however busy a machine
-    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
+    _wait_for_turns(monkeypatch)
     visits: list[int] = []
     assert call_alternating([partial(visit, visits, number) for number in range(2)], HERE) == [0, 1]
     assert sorted(visits) == [0, 0, 0, 1, 1, 1]
@@ -38,13 +44,13 @@ def test_other_files_are_not_traced() -> None:
     assert sorted(visits) == [0, 0, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("turn_seconds", "idle_share"), [(60.0, 0.2), (0.05, 0.0)])
-def test_a_thread_that_waits_for_a_lock_gets_no_turns(
-    monkeypatch: pytest.MonkeyPatch, turn_seconds: float, idle_share: float
-) -> None:
-    """Either because the process is idle, or because a turn takes too long."""
-    monkeypatch.setattr(alternation, "_TURN_SECONDS", turn_seconds)
-    monkeypatch.setattr(alternation, "_IDLE_SHARE", idle_share)
+@pytest.mark.parametrize("seen_by", ["states", "processor time", "turns that take too long"])
+def test_a_thread_that_waits_for_a_lock_gets_no_turns(monkeypatch: pytest.MonkeyPatch, seen_by: str) -> None:
+    monkeypatch.setattr(alternation, "_TURN_SECONDS", 0.05 if "turns" in seen_by else 60.0)
+    if seen_by != "states":
+        monkeypatch.setattr(alternation, "can_see_thread_states", lambda: False)
+    if "turns" in seen_by:
+        monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
     lock, visits = threading.Lock(), list[int]()
 
     def visit_alone(number: int) -> int:
@@ -65,8 +71,7 @@ def test_what_a_call_raises_is_raised() -> None:
 
 def test_the_threads_alternate_where_a_function_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between what the function leaves and what the line that called it does with that."""
-    monkeypatch.setattr(alternation, "_TURN_SECONDS", 60.0)
-    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
+    _wait_for_turns(monkeypatch)
     shared = [0]
 
     def leave(number: int) -> list[int]:
@@ -88,8 +93,7 @@ def _visit_in_two_threads(visits: list[int]) -> None:
 
 
 def test_threads_of_one_call_execute_the_same_lines_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alternation, "_TURN_SECONDS", 60.0)
-    monkeypatch.setattr(alternation, "_IDLE_SHARE", 0.0)
+    _wait_for_turns(monkeypatch)
     visits: list[int] = []
     with alternating_threads(HERE) as begin:
         begin()

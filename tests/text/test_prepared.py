@@ -291,7 +291,7 @@ def test_more_characters_than_allowed(source: Path, prepared: Path) -> None:
         (
             (5, "z"),
             None,
-            "`text` must be one or more paths; given 5; a text that is not in a file is given as",
+            "`text` must be one or more paths; given 5; give a text that is not in a file as",
         ),
         ((["a", 5], "z"), None, "`text` must be one or more paths; given 5;"),
         ((b"text", "z"), None, "`text` must be one or more paths; given b'text';"),

@@ -216,10 +216,10 @@ class PrecisionExamination:
         labels = sorted((farther.label, nearer.label))
         times = tiny(self.found.times_apart(farther, nearer))
         self.found.explained.add(frozenset(labels))
-        further = f"; {_further_steps(examined)}" if examined else ""
+        cause = f"{_further_steps(examined)}, so the cause" if examined else "the cause"
         self.found.notices.append(
-            f"the losses of {names(labels)} differ by up to {times} times as much as the control{further}, so the "
-            "cause is rounding, or an error too small to exceed the bounds on a single step"
+            f"the losses of {names(labels)} differ by up to {times} times as much as the control; {cause} "
+            "is rounding, or an error too small to exceed the bounds on a single step"
         )
 
     def _distance(self, outcome: Outcome) -> float:

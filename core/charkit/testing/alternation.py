@@ -18,11 +18,15 @@ from typing import TypeVar
 
 from charkit.plugins.supervision import kept_process
 from charkit.testing.line_tracing import line_tracer
+from charkit.testing.thread_states import can_see_thread_states, others_sleep
 
 #: How long a thread waits for its turn: longer than a busy machine keeps the other from running. A backend may let a
 #: call begin only when another has ended.
 _TURN_SECONDS = 0.5
-#: If the process uses almost no processor time for so long, the other thread waits for this one, as for a lock.
+#: If all other threads sleep whenever they are looked at, so often and so far apart, the other thread waits for this
+#: one, as for a lock.
+_LOOKS, _LOOK_SECONDS = 3, 0.002
+#: The same where the system lists no states of threads: the process uses almost no processor time for so long.
 _IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
 #: How long a thread that waits for a lock takes to go on once it is released.
 _WAKE_SECONDS = 0.00005
@@ -36,12 +40,28 @@ ResultT = TypeVar("ResultT")
 def _comes_true(condition: threading.Condition, is_true: Callable[[], bool]) -> bool:
     """Whether it becomes true before the process has waited, or worked, for too long."""
     deadline = monotonic() + _TURN_SECONDS
+    comes_true_or_idle = _by_states if can_see_thread_states() else _by_processor_time
     while True:
-        used = process_time()
-        if condition.wait_for(is_true, _IDLE_SECONDS):
-            return True
-        if process_time() - used < _IDLE_SHARE * _IDLE_SECONDS or monotonic() >= deadline:
-            return False
+        comes_true, is_idle = comes_true_or_idle(condition, is_true)
+        if comes_true or is_idle or monotonic() >= deadline:
+            return comes_true
+
+
+def _by_states(condition: threading.Condition, is_true: Callable[[], bool]) -> tuple[bool, bool]:
+    """Whether it becomes true within a few milliseconds, or all other threads sleep meanwhile."""
+    for _ in range(_LOOKS):
+        if condition.wait_for(is_true, _LOOK_SECONDS):
+            return True, False
+        if not others_sleep():
+            return False, False
+    return False, True
+
+
+def _by_processor_time(condition: threading.Condition, is_true: Callable[[], bool]) -> tuple[bool, bool]:
+    """Whether it becomes true within some time, or the process hardly works meanwhile."""
+    used = process_time()
+    comes_true = condition.wait_for(is_true, _IDLE_SECONDS)
+    return comes_true, process_time() - used < _IDLE_SHARE * _IDLE_SECONDS
 
 
 def _is_alive(thread: int | None) -> bool:
