@@ -274,7 +274,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "a smaller batch in stale arrays of a larger one",
         faults.lstm_class(CornersOfLarger),
         ("other_batch_shapes_do_not_interfere",),
-        "shapes of the current call",
+        "those of the current call",
     ),
     (
         "moments stored in the optimizer",
