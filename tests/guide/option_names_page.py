@@ -13,9 +13,9 @@ llama.cpp where they have the same meaning as one of its own: for example, `--lr
 The help lists only charkit's own names. Underscores work like hyphens, so `--lstm_size` means `--lstm-size`. In a TOML
 file, such a name is refused, and the error message gives the right one.
 
-Each row applies to the commands that have the option. If a command takes the value as an argument, such as TEXT
-in `toolkit train TEXT` or RUN in `toolkit sample RUN`, it refuses the names in that row, and the error message
-shows the argument to use.
+Each row applies to the commands that have the option. If a command takes the value of such an option as an argument
+instead, such as TEXT in `toolkit train TEXT` or RUN in `toolkit sample RUN`, it refuses the names in the option's row,
+and the error message shows the argument to use.
 
 | option | also accepted as |
 |---|---|
