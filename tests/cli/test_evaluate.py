@@ -64,8 +64,8 @@ def test_an_empty_split_is_told(toolkit: Toolkit, text_file: Path) -> None:
         "the validation split of the run is empty; score another split: "
     )
     assert toolkit.error("evaluate", "r", "--text", text_file, "--split", "validation") == (
-        "with the shares of the run's splits, the validation split of the text is empty; leave --split out to score "
-        "all of the text"
+        "the validation split of the text is empty with the run's validation share; leave --split out to score all of "
+        "the text"
     )
     toolkit.json("evaluate", "r", "--split", "train")
 
