@@ -70,9 +70,8 @@ def loaded_for(
         print_notices(to_log(), loaded.notices)
         if run is None:
             print_notices(to_log(), [f"using {path}, the run that was saved last"])
-        if (
-            loaded.step == 0 and loaded.step == loaded.last_step and loaded.text
-        ):  # an imported run has no text
+        is_imported = not loaded.text
+        if loaded.step == 0 and loaded.step == loaded.last_step and not is_imported:
             print_notices(to_log(), ["this run has not been trained yet; its weights are the initial ones"])
         if checkpoint == "best" and loaded.step < loaded.last_step:
             newest = f"training continued to step {loaded.last_step:,}, which `checkpoint='latest'` uses"

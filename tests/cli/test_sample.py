@@ -114,6 +114,12 @@ def test_a_run_that_was_not_named_or_not_trained_is_noted(toolkit: Toolkit, run:
     assert expected in toolkit.ok("sample", "fresh", "--length", "5").err
 
 
+def test_an_imported_run_is_not_said_to_be_untrained(toolkit: Toolkit, run: Path) -> None:
+    toolkit.ok("export", run, "--out", "a.safetensors")
+    toolkit.ok("import", "a.safetensors", "--out", "imported")
+    assert "trained" not in toolkit.ok("sample", "imported", "--length", "5").err
+
+
 def test_the_newest_run_is_taken_when_none_is_named(toolkit: Toolkit, run: Path) -> None:
     shutil.copytree(run, "runs/small-2")
     Path("runs/notes.txt").write_text("not a run")

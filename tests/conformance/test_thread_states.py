@@ -1,4 +1,4 @@
-"""A thread that waits is told from one that works or could work."""
+"""Threads that wait are distinguished from threads that work or could work."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Growth(NamedTuple):
 class ResourceUse(NamedTuple):
     """Bytes of memory, and the names of the threads and of the open files; no names where the system lists none.
 
-    Names and not numbers: a thread of somebody else's that ends does not hide one that begins.
+    Names instead of numbers: an unrelated thread that ends does not hide one that begins.
     """
 
     memory: int
