@@ -236,8 +236,8 @@ def _time_steps(operands: np.dtype[Any], length: int) -> int:
     """How many time steps one round of a loop takes.
 
     Two save a tenth of the time, but take longer to compile, which short sequences don't make up for. With operands
-    that are rounded they cost more: XLA then can't distinguish the two steps' positions in a sequence, and copies all of
-    it in each round.
+    that are rounded they cost more: XLA then can't distinguish the two steps' positions in a sequence, and copies all
+    of it in each round.
     """
     return 1 if operands == jnp.bfloat16 or length < _SHORT else 2
 
