@@ -98,7 +98,7 @@ def _verdict(found: RunCheck, *, can_be_repaired: bool) -> str:
     repair = f"toolkit check {quoted(str(found.run))} --repair"
     if found.whole:
         removal = (
-            f"; to remove what is partially written: {repair}" if found.debris and can_be_repaired else ""
+            f"; to remove the partially written files: {repair}" if found.debris and can_be_repaired else ""
         )
         return f"{found.run} is intact{removal}"
     if not found.usable:

@@ -135,7 +135,7 @@ Seed = Annotated[
     typer.Option(
         "--seed",
         metavar="INT",
-        help="seed for every random number in the comparison " + DEFAULT.format("0, or the run's"),
+        help="seed for every random number in the comparison; a run keeps its own " + DEFAULT.format("0"),
     ),
 ]
 ConfigFile = Annotated[

@@ -20,7 +20,7 @@ NOTHING = "-"
 _LEGEND = (
     "correct: examined steps that match the float64 reference; train, sample: characters/s; time: training time "
     "relative to the fastest (median of the rounds); step 1: time of the first step, including compilation; memory: "
-    "peak of the first round, MB; loss: at the last step"
+    "peak until the end of the first round, MB; loss: at the last step"
 )
 
 

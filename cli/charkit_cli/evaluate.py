@@ -204,7 +204,7 @@ def _check_before_scoring(
         file.check_size(character_count(counts, loaded.vocabulary))
 
 
-_AS_BYTES = "save it as a file, and give its path with `text`: this run reads files as bytes"
+_AS_BYTES = "save it as a file, which this run reads as bytes, and give its path with `text`"
 
 
 def _standard_input(loaded: LoadedRun) -> str:

@@ -13,13 +13,13 @@ def describe_start(started: events.Started) -> tuple[str, ...]:
     """The run and its backend, the size of the model, and how much there is to do."""
     threads = counted(started.threads, "thread")
     limit = started.time_limit_seconds
-    at_most = "" if limit is None else f" at most, within {duration(limit)}"
+    at_most, within = ("", "") if limit is None else ("at most ", f" within {duration(limit)}")
     at = f", from step {started.step:,}" if started.step else ""
     return (
         f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
         f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
-        f"{counted(started.training_symbols, 'symbol')} to train on, {counted(started.total_steps, 'step')} "
-        f"({started.steps_per_epoch:,} per epoch){at_most}",
+        f"{counted(started.training_symbols, 'symbol')} to train on, {at_most}{counted(started.total_steps, 'step')} "
+        f"({started.steps_per_epoch:,} per epoch){within}",
     )
 
 

@@ -28,8 +28,8 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="file to write, FILE.safetensors or FILE.onnx; an example program, FILE.py, and for torch the "
-        "vocabulary, FILE.vocabulary.json, are written next to it",
+        help="file to write, FILE.safetensors or FILE.onnx; an example program (FILE.py) and, for torch, the "
+        "vocabulary (FILE.vocabulary.json) are written next to it",
         show_default=False,
     ),
 ]

@@ -115,13 +115,14 @@ def _parameter(key: str, field: FieldInfo, section: str, default: str, note: str
     description, _, own_default = (field.description or "").partition("; default: ")
     is_repeated = get_origin(kind) is tuple
     description += "; repeatable" if is_repeated else ""
-    description += f"; {note}" if note else ""
+    besides = f"; {note}" if note else ""
     if choices:
         description += f": {', '.join(choices)}"
     option = typer.Option(
         f"--{key.replace('_', '-')}",
         metavar="CHOICE" if choices else _METAVARS.get(key) or {int: "INT", float: "FLOAT"}.get(kind, "TEXT"),
-        help=f"{description}{_range(field)}".replace("[", r"\[") + _default(field, default, own_default),
+        help=f"{description}{_range(field)}{besides}".replace("[", r"\[")
+        + _default(field, default, own_default),
         show_default=False,
         rich_help_panel=section.capitalize(),
         autocompletion=among(choices) if choices else None,

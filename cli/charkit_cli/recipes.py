@@ -21,7 +21,7 @@ def command(as_json: Json = False) -> None:
         return
     console = to_user()
     console.print(_table(found))
-    console.print("train with one: toolkit train TEXT --recipe NAME", markup=False, style="dim")
+    console.print("to train with one: toolkit train TEXT --recipe NAME", markup=False, style="dim")
 
 
 def _table(found: Recipes) -> Table:

@@ -82,7 +82,7 @@ def _watch(paths: list[Path], port: int, *, as_json: bool) -> None:
             if as_json:
                 print_json({"url": server.url})
             else:
-                to_user().print(f"{server.url}  (Ctrl-C stops it)", markup=False)
+                to_user().print(f"{server.url}  (press Ctrl-C to stop)", markup=False)
             server.serve_forever()
         except KeyboardInterrupt:
             return

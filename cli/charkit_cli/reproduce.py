@@ -14,7 +14,7 @@ from charkit.recipe import find_recipe
 from charkit.reproduction import Reproduction, reproduce
 from charkit.system.command_lines import joined
 from charkit.training import events
-from charkit_cli.completion import recipe_names
+from charkit_cli.completion import recipe_names, run_paths
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
 from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_json, to_log, to_user
@@ -23,6 +23,7 @@ from charkit_cli.train_result import status_of_training
 EXAMPLES = (
     "toolkit reproduce shakespeare-2-minutes input.txt",
     "toolkit reproduce anna-20-epochs anna.txt --seed 4 --backend torch",
+    "toolkit reproduce anna-20-epochs --resume runs/anna-3",
 )
 
 
@@ -30,7 +31,7 @@ MeasuredText = Annotated[
     str | None,
     typer.Argument(
         metavar="TEXT",
-        help="text that the results were measured on " + DEFAULT.format("Python's language reference"),
+        help="text that the results were measured on; required unless that is Python's language reference",
     ),
 ]
 
@@ -46,18 +47,28 @@ def command(
     ],
     text: MeasuredText = None,
     seed: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--seed",
             metavar="INT",
-            help=f"random seed for the run (at least 0) {DEFAULT.format(0)}",
+            help=f"random seed for a new run (at least 0) {DEFAULT.format(0)}",
             show_default=False,
         ),
-    ] = 0,
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
             "--run", metavar="DIR", help=f"directory for the new run {DEFAULT.format('runs/TEXT-N')}"
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="finish this run of the recipe, which was stopped, instead of training a new one; of a finished run, "
+            "only the result is compared",
+            autocompletion=run_paths,
         ),
     ] = None,
     backend: RecipeBackend = None,
@@ -76,6 +87,7 @@ def command(
             text,
             seed=seed,
             run=run,
+            resume=resume,
             backend=backend,
             device=device,
             threads=threads,
@@ -89,9 +101,16 @@ def command(
         else:
             chosen = {"backend": backend or find_recipe(recipe).backend, "threads": threads, "device": device}
             options = (word for key, value in chosen.items() if value for word in (f"--{key}", str(value)))
-            _print(to_user(), found, joined(["toolkit", "train", "--resume", str(found.run), *options]))
+            _print(
+                to_user(),
+                found,
+                joined(["toolkit", "reproduce", recipe, "--resume", str(found.run), *options]),
+            )
 
     done = 0 if found.reproduced else 1
+    if found.training is None:
+        print_result()
+        return done
     return status_of_training(found.training, print_result, is_data=as_json, done=done)
 
 
@@ -100,7 +119,7 @@ def _as_json(found: Reproduction) -> dict[str, Any]:
         "recipe": found.recipe,
         "run": str(found.run),
         "seed": found.seed,
-        "stopped_because": found.training.stopped_because,
+        "stopped_because": found.training.stopped_because if found.training else None,
         "reproduced": found.reproduced if found.results else None,
         "results": [
             {
@@ -120,8 +139,7 @@ def _print(console: Console, found: Reproduction, resume: str) -> None:
     """The losses beside the measured ones, and the verdict; ``resume`` is the command for a run that was stopped."""
     if not found.results:
         console.print(
-            f"{found.run} was stopped and saved, so there is no result to compare; resuming the run finishes training, "
-            f"but doesn't compare the result; to resume it: {resume}",
+            f"{found.run} was stopped and saved, so there is no result to compare yet; to finish it: {resume}",
             markup=False,
         )
         return

@@ -57,11 +57,11 @@ def command(
         return
     console = to_user()
     if not found:
-        advice = "train one with: toolkit train"
+        advice = "to train one: toolkit train"
         if identity(directory) is not None:
             above = directory / ".." if directory.name in ("", "..") else directory.parent
             beside = joined(["toolkit", "runs", str(above)])
-            advice = f"it is a run itself; list those beside it with: {beside}"
+            advice = f"this directory is itself a run; to list the runs next to it: {beside}"
         console.print(f"no runs in {str(directory)!r}; {advice}", markup=False)
         return
     table, left_out = _table(found, console.width)
@@ -73,7 +73,7 @@ def command(
             problem = run.problem.removeprefix(f"{str(run.path)!r} is damaged: ")
             console.print(Text(f"{run.name} is damaged: {problem}", style="red"))
     if any(run.problem for run in found):
-        console.print("check a run with: toolkit check RUN", markup=False, style="dim")
+        console.print("to check a run: toolkit check RUN", markup=False, style="dim")
 
 
 def _table(found: ListedRuns, wanted: int) -> tuple[Table, tuple[str, ...]]:

@@ -29,7 +29,7 @@ EXAMPLES = (
     r"toolkit sample runs/names-1 --count 20 --stop '\n' --plain",
 )
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
-_MAY_BE_ESCAPED = r"it may contain the escapes \n, \t, \0 and \\"
+_MAY_BE_ESCAPED = r"the escapes \n, \t, \0 and \\ are recognized"
 
 
 @with_options({"sampling": SamplingConfig}, notes={"stop": _MAY_BE_ESCAPED})

@@ -41,7 +41,7 @@ def print_speed(console: Console, report: SpeedReport) -> None:
     console.print(_LEGEND, style="dim")
     if report.contended_processors > CONTENTION:
         console.print(
-            "other programs kept this machine busy: speeds on an idle machine would differ",
+            "other programs kept this machine busy, so the speeds are unreliable; measure again when it is idle",
             style="yellow",
         )
     _print_habits(console, report)

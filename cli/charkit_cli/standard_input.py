@@ -56,7 +56,9 @@ def stream(console: Console) -> BinaryIO:
     if sys.stdin is None or sys.stdin.closed:
         raise TextError("standard input is closed; pipe the text into it, or give a file")
     if sys.stdin.isatty():
-        console.print("reading the text from the terminal; Ctrl-D on an empty line ends it", markup=False)
+        console.print(
+            "reading the text from the terminal; press Ctrl-D on an empty line to end the text", markup=False
+        )
     try:
         return cast(BinaryIO, _Input(sys.stdin.fileno()))
     except OSError:  # something else than a file, put in its place in this process

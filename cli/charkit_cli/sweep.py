@@ -29,7 +29,7 @@ Spec = Annotated[
     typer.Argument(
         metavar="SPEC|NAME",
         help="TOML file with the text, fixed settings and axes (the settings to vary); with --resume, a sweep's name "
-        "or directory " + DEFAULT.format("the newest in sweeps/"),
+        "or directory, by default the newest in sweeps/",
     ),
 ]
 Resume = Annotated[

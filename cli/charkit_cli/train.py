@@ -259,7 +259,9 @@ def _from_standard_input(console: Console, settings: Settings, recipe: str | Non
         )
     advice = "name its encoding with `encoding`, or save it as a file and read that with `vocabulary='byte'`"
     if data.get("vocabulary", of_recipe.get("vocabulary")) == "byte":  # these are the bytes of UTF-8
-        advice = "prepare it, then train on the prepared text: toolkit prepare - --vocabulary byte --out DIR"
+        advice = (
+            "prepare it with toolkit prepare - --vocabulary byte --out DIR, then train on the prepared text"
+        )
         if not same_encoding(str(data.get("encoding", "utf-8")), "utf-8"):
             raise ConfigurationError(
                 f"with `vocabulary='byte'`, standard input must be UTF-8; for a text in another encoding, {advice}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 
@@ -153,6 +154,16 @@ _SHORTER = {
     "String should have at least 1 character": "must not be empty",
     "Tuple should have at least 1 item after validation, not 0": "must not be empty",
 }
+
+
+def reason_of(error: Exception) -> str:
+    """Why it failed, in one line, without the number and the directory that the operating system's errors have."""
+    if isinstance(error, OSError) and error.strerror:
+        file = f"{Path(str(error.filename)).name}: " if error.filename else ""
+        return f"{file}{error.strerror}"
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def counted(number: int, noun: str) -> str:

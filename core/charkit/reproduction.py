@@ -6,22 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from charkit.api import train
+from charkit.argument_checks import as_path
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError, shown
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
+from charkit.loaded_run import load_run
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
 from charkit.runs.creation import NameTakenError
 from charkit.runs.files_by_path import file_sha256
+from charkit.runs.run import Run
 from charkit.settings import resolve
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import is_url, recorded
 from charkit.text.sources import find_prepared
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import INTERRUPTIONS
+from charkit.training.recipe_settings import configure
 from charkit.training.result import TrainResult
+from charkit.training.resume import FinishedRunError
 
 
 @dataclass(frozen=True)
@@ -40,20 +46,17 @@ class ReproducedResult:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A recipe that was trained again with ``seed``; ``training`` says how that ended.
+    """A recipe that was trained again with ``seed``, in the directory ``run``.
 
-    ``results`` pairs the recorded results with the new ones. It is empty if training was interrupted.
+    ``training`` says how that ended; it is None for a run that was resumed and had already finished. ``results`` pairs
+    the recorded results with the new ones. It is empty if training was interrupted.
     """
 
     recipe: str
     seed: int
-    training: TrainResult = field(repr=False)
+    run: Path
+    training: TrainResult | None = field(repr=False)
     results: tuple[ReproducedResult, ...]
-
-    @property
-    def run(self) -> Path:
-        """The directory of the run that was trained."""
-        return self.training.run
 
     @property
     def reproduced(self) -> bool:
@@ -81,8 +84,9 @@ def reproduce(
     recipe: str | PathLike[str],
     text: str | PathLike[str] | None = None,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     run: str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
     backend: str | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -95,45 +99,114 @@ def reproduce(
         print(found.reproduced, found.results)
 
     ``recipe`` is a name in ``charkit.recipes()`` or a TOML file with results. ``text`` is the file with its text; the
-    default is that of ``train``. The run is an ordinary one, in ``run`` or ``runs/NAME-N``, and can be resumed. Its
-    best checkpoint is evaluated. The recorded losses of several seeds determine a range that contains the loss of
-    another seed in 95 of 100 cases, and the result is reproduced if it lies in that range; on another machine, rounding
-    alone makes the same seed behave as another one. ``backend``, ``device``, ``threads`` and ``on_event`` are as in
-    ``train``, and ``progress`` as in ``LoadedRun.evaluate``.
+    default is that of ``train``. The run is an ordinary one, in ``run`` or ``runs/NAME-N``. ``resume`` names a run of
+    the recipe that was stopped, or that has finished, to be used instead of a new one; ``text`` is then needed only if
+    the file has moved. ``seed`` is that of a new run, by default 0. The best checkpoint is evaluated. The recorded
+    losses of several seeds determine a range that contains the loss of another seed in 95 of 100 cases, and the result
+    is reproduced if it lies in that range; on another machine, rounding alone makes the same seed behave as another
+    one. ``backend``, ``device``, ``threads`` and ``on_event`` are as in ``train``, and ``progress`` as in
+    ``LoadedRun.evaluate``.
 
-    Raises ConfigurationError for an unknown recipe or one without results, TextError if ``text`` is missing or is a
-    different text, and the errors of ``train``.
+    Raises ConfigurationError for an unknown recipe, for one without results and for a run of other settings, TextError
+    if ``text`` is missing or is a different text, and the errors of ``train``.
     """
     found = find_recipe(recipe)
-    _check_text(found, text)
-    try:
-        training = train(
-            text,
-            recipe=recipe,
-            seed=seed,
-            run=run,
-            backend=backend,
+    _check_results(found)
+    chosen = {"backend": backend, "device": device, "threads": threads}
+    training: TrainResult | None
+    if resume is None:
+        _check_text(found, text)
+        seed = seed or 0
+        training = _train_anew(recipe, text, seed, run, on_event=on_event, **chosen)
+        path = training.run
+    else:
+        if seed is not None or run is not None:
+            given = "run" if seed is None else "seed"
+            raise ConfigurationError(
+                f"`resume` continues a run with its own seed and name; leave `{given}` out"
+            )
+        path = as_path("`resume`", resume)
+        seed = _check_run(found, path, text)
+        chosen["backend"] = backend = found.backend if backend is None else backend
+        training = _train_on(path, text, on_event=on_event, **chosen)
+    results: tuple[ReproducedResult, ...] = ()
+    if training is None or training.stopped_because not in INTERRUPTIONS.values():
+        loaded = load_run(
+            path,
+            backend=(found.backend or "numpy") if backend is None else backend,
             device=device,
             threads=threads,
-            on_event=on_event,
-        )
-    except NameTakenError as error:  # it can't be continued or replaced here
-        raise NameTakenError(f"{str(run)!r} already exists; choose another `run`") from error
-    results: tuple[ReproducedResult, ...] = ()
-    if training.stopped_because not in INTERRUPTIONS.values():
-        loaded = training.load(
-            backend=(found.backend or "numpy") if backend is None else backend, device=device, threads=threads
         )
         losses = {
             split: loaded.evaluate(split=split, progress=progress).loss
             for split in dict.fromkeys(result.split for result in found.results)
         }
         results = tuple(ReproducedResult(result, losses[result.split]) for result in found.results)
-    return Reproduction(found.label, seed, training, results)
+    return Reproduction(found.label, seed, path, training, results)
 
 
-def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
-    """Raises ConfigurationError for a recipe without results, and TextError unless the text is the one they are of."""
+def _train_anew(
+    recipe: str | PathLike[str],
+    text: str | PathLike[str] | None,
+    seed: int,
+    run: str | PathLike[str] | None,
+    **chosen: Any,
+) -> TrainResult:
+    """The result of training a new run. Raises the errors of ``train``."""
+    try:
+        return train(text, recipe=recipe, seed=seed, run=run, **chosen)
+    except NameTakenError as error:  # it can't be replaced here
+        raise NameTakenError(f"{str(run)!r} already exists; choose another `run`, or `resume` it") from error
+
+
+def _train_on(path: Path, text: str | PathLike[str] | None, **chosen: Any) -> TrainResult | None:
+    """The result of resuming a run; None if it had finished. Raises the errors of ``train``."""
+    try:
+        return train(text, resume=path, **chosen)
+    except FinishedRunError:
+        return None
+
+
+#: Settings that say where the text is.
+_PLACES = {"text", "glob"}
+
+
+def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> int:
+    """The seed of a run of this recipe.
+
+    Raises RunError if it is not a run or its text has moved, TextError for a run on another text than that of the
+    recipe's results, and ConfigurationError for one with other settings than the recipe's.
+    """
+    assert recipe.text is not None
+    run = Run.open(path)
+    if run.text_sha256 != recipe.text.sha256:
+        raise TextError(
+            f"{str(path)!r} can't be compared with the results of the recipe {recipe.label!r}, because they were "
+            f"measured on {recipe.text.name} and the run has another text; train a new run on that text: "
+            f"{recipe.text.source}"
+        )
+    moved = () if text is None else (str(as_path("`text`", text)),)
+    with run.open_text(
+        moved, advice="give its text, which is the one that the results were measured on"
+    ) as corpus:
+        symbols = corpus.split("train")[1]
+    seed = run.config.training.seed
+    expected, _ = configure(recipe, {"training": {"seed": seed}}, symbols, run.config.model.vocabulary_size)
+    progress = run.checkpoint("latest")[0].progress
+    own = run.config.model_copy(update={"optimizer": progress.optimizer, "training": progress.training})
+    for section in ("model", "data", "optimizer", "training"):
+        ours, theirs = (getattr(config, section).model_dump(exclude=_PLACES) for config in (own, expected))
+        for key, value in theirs.items():
+            if ours[key] != value:
+                raise ConfigurationError(
+                    f"{str(path)!r} was not trained with the settings of the recipe {recipe.label!r}: its `{key}` is "
+                    f"{shown(ours[key])} instead of {shown(value)}; leave out `resume` to train a new run"
+                )
+    return seed
+
+
+def _check_results(recipe: Recipe) -> None:
+    """Raises ConfigurationError for a recipe without results."""
     if recipe.text is None or not recipe.results:
         known = ", ".join(each.name for each in built_in_recipes() if each.results)
         raise ConfigurationError(
@@ -144,13 +217,20 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
                 else "none of charkit's recipes has measured results yet"
             )
         )
+
+
+def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
+    """Raises TextError unless the text is the one that the recipe's results were measured on."""
+    assert recipe.text is not None
     wanted = f"the results of the recipe {recipe.label!r} were measured on {recipe.text.name}"
     advice = f"use that text: {recipe.text.source}"
     if text is None:
         with open_corpus(DataConfig()) as corpus:
             sha256 = corpus.sha256
         if sha256 != recipe.text.sha256:
-            raise TextError(f"{wanted}, but no `text` was given; {advice}")
+            raise TextError(
+                f"{wanted}, but no `text` was given, and the default text is a different one; {advice}"
+            )
         return
     if not isinstance(text, str | PathLike):
         raise TextError(f"`text` must be the path of a text; given {shown(text)}")

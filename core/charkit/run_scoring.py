@@ -259,8 +259,8 @@ class RunScoring:
             )
         if not isfinite(found.loss):
             raise NotFiniteError(
-                f"the loss of {str(self._run.path)!r} is not finite: its weights are too large for its precision; use "
-                "an earlier checkpoint, or train again with a lower `learning_rate`"
+                f"the loss of {str(self._run.path)!r} is not finite: its weights are too large for its precision; "
+                "choose another `checkpoint`, or train again with a lower `learning_rate`"
             )
         return found
 

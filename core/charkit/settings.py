@@ -112,7 +112,7 @@ def check_key(section: str, key: str, where: str = "") -> None:
     check_section(section, where)
     known = [name for name, its_section in SECTION_OF.items() if its_section == section]
     if (section, key) in DERIVED:
-        raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set")
+        raise ConfigurationError(f"{where}{section}.{key} comes from the text and can't be set; leave it out")
     if key not in known:
         is_name = isinstance(key, str)  # a mapping in Python may have any keys
         name = shown_name(f"{section}.{key}") if is_name else f"{shown(key)} in {section}"

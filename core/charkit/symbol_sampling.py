@@ -81,7 +81,7 @@ def choose(logits: NDArray[Any], draws: Sequence[float], config: SamplingConfig)
     if not all(map(math.isfinite, likeliest.ravel().tolist())):
         raise NotFiniteError(
             "the model's logits are not finite, so nothing can be drawn from them: its weights are too large for its "
-            "precision; use an earlier checkpoint, or train again with a lower `learning_rate`"
+            "precision; choose another `checkpoint`, or train again with a lower `learning_rate`"
         )
     if config.temperature == 0:
         return np.asarray(np.argmax(logits, axis=-1), dtype=np.int32).reshape(-1)

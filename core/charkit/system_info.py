@@ -67,6 +67,11 @@ class SystemInfo:
     environment: dict[str, str]
     backends: InstalledBackends
 
+    def usable(self) -> str:
+        """How many processors this process may use, such as "2 of 8 usable"; without their number if it is unknown."""
+        of_all = "" if self.processors is None else f" of {self.processors}"
+        return f"{self.usable_processors}{of_all} usable"
+
     def as_json(self) -> dict[str, Any]:
         """The facts as ``toolkit info --json`` prints them."""
         return {
@@ -84,7 +89,7 @@ class SystemInfo:
                 ("Python", self.python),
                 ("system", self.system),
                 ("processor", self.processor),
-                ("threads", f"{self.usable_processors} of {self.processors} usable"),
+                ("processors", self.usable()),
                 ("memory", memory),
                 ("libraries", ", ".join(f"{name} {each}" for name, each in self.libraries.items())),
                 *(("variable", f"{name}={value}") for name, value in self.environment.items()),

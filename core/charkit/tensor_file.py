@@ -109,7 +109,7 @@ def read_arrays(
     header = TensorHeader.parse(content)
     if header.metadata:
         raise ValueError(
-            f"it has metadata ({shown(next(iter(header.metadata)))}), which charkit never writes"
+            f"it has metadata ({shown(next(iter(header.metadata)))}), which does not belong in this file"
         )
     for name in sorted(shapes.keys() | header.entries.keys()):
         if name not in header.entries:

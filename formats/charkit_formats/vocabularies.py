@@ -79,7 +79,7 @@ def read_vocabulary(text: str, label: str) -> Vocabulary:
 def _symbols(stored: Any, label: str) -> list[str]:
     symbols = _by_index(stored, label) if isinstance(stored, dict) else stored
     if not isinstance(symbols, list) or not symbols:
-        raise FormatError(f"{label} is neither a list nor a non-empty object; {_FORMS}")
+        raise FormatError(f"{label} is neither a non-empty list nor a non-empty object; {_FORMS}")
     seen: set[str] = set()
     for index, symbol in enumerate(symbols):
         if not isinstance(symbol, str) or len(symbol) != 1:

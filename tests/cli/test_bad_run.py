@@ -85,7 +85,7 @@ def test_no_whole_checkpoint(
         harm(folder / name)
     message = toolkit.error(*command, run)
     assert message.startswith(f"'{run}' has no intact checkpoint (skipped checkpoint 000000")
-    assert message.endswith("so it can't be used")
+    assert message.endswith("so it can't be used; restore it from a backup, or train it again")
 
 
 @pytest.mark.parametrize("command", READERS, ids=" ".join)

@@ -108,7 +108,7 @@ def test_the_verdict_says_how_to_remove_what_is_partially_written(toolkit: Toolk
     (longer / f".charkit-tmp-{'0' * 16}-README.md").touch()
     outcome = toolkit.ok("check", longer)
     assert "partially written: .charkit-tmp-" in outcome.out
-    advice = f"to remove what is partially written: toolkit check {longer} --repair"
+    advice = f"to remove the partially written files: toolkit check {longer} --repair"
     assert outcome.out.endswith(f"{longer} is intact; {advice}\n")
     assert toolkit.ok("check", longer, "--repair").out.endswith(f"{longer} is intact\n")
     assert toolkit.ok("check", longer).out.endswith(f"{longer} is intact\n")

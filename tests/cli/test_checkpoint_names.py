@@ -79,3 +79,17 @@ def test_a_missing_best_checkpoint_is_said(toolkit: Toolkit, run: Path) -> None:
 def test_a_pointer_names_checkpoints_alone(toolkit: Toolkit, run: Path, name: str | None) -> None:
     (run / "best").write_text(json.dumps({"checkpoint": name, "step": 30}))
     assert "best' can't be read (" in toolkit.error("sample", run)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("{}", "'checkpoint' is missing"), (None, "is a directory"), ("{", "Expecting property name")],
+)
+def test_a_pointer_that_can_not_be_read_is_explained(
+    toolkit: Toolkit, run: Path, content: str | None, reason: str
+) -> None:
+    (run / "best").unlink()
+    (run / "best").mkdir() if content is None else (run / "best").write_text(content)
+    message = toolkit.error("sample", run)
+    assert reason in message
+    assert "Errno" not in message

@@ -196,7 +196,7 @@ def test_standard_input_is_read_in_the_encoding_of_the_runs_text(
     message = toolkit.error("evaluate", "b", "--text", "-")
     assert message.startswith("standard input is not utf-8: invalid byte 0xef at byte offset")
     assert message.endswith(
-        "; save it as a file, and give its path with --text: this run reads files as bytes"
+        "; save it as a file, which this run reads as bytes, and give its path with --text"
     )
 
 

@@ -202,7 +202,8 @@ def test_another_text_is_refused_and_told_where_to_get_the_right_one(
     message = toolkit.error("reproduce", "mine.toml", "other.txt")
     assert message.startswith(f"{common} with the SHA-256 ")
     assert message.endswith(advice)
-    assert toolkit.error("reproduce", "mine.toml") == f"{common}, but no TEXT was given; {advice}"
+    without_text = "but no TEXT was given, and the default text is a different one"
+    assert toolkit.error("reproduce", "mine.toml") == f"{common}, {without_text}; {advice}"
     assert toolkit.error("reproduce", "mine.toml", "absent.txt") == (
         f"{common}, but there is no file 'absent.txt'; {advice}"
     )
@@ -227,15 +228,43 @@ def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(
         patched.setattr(PlainProgress, "__call__", interrupt)
         Path("own.toml").write_text('backend = "numpy"\n' + Path("mine.toml").read_text())
         said = toolkit("reproduce", "own.toml", text_file, "--threads", "1", "--run", "own").out
-    assert "to resume it: toolkit train --resume own --backend numpy --threads 1\n" in said
+    assert "to finish it: toolkit reproduce own.toml --resume own --backend numpy --threads 1\n" in said
     message = toolkit.error("reproduce", "mine.toml", text_file, "--run", "own")
-    assert message == "'own' already exists; choose another --run"
+    assert message == "'own' already exists; choose another --run, or --resume it"
     with pytest.raises(charkit.TextError, match=r"`text` must be the path of a text; given b'x'"):
         charkit.reproduce("mine.toml", b"x")  # type: ignore[arg-type]
     answer = json.loads(outcome.out)
     assert (answer["stopped_because"], answer["reproduced"], answer["results"]) == ("interrupted", None, [])
-    charkit.train(resume="r", threads=1)
-    assert charkit.load_run("r").evaluate().loss == measured_loss
+    resumed, finished = (
+        toolkit.json("reproduce", "mine.toml", "--resume", "r", "--threads", "1") for _ in range(2)
+    )
+    assert (resumed["stopped_because"], finished["stopped_because"]) == ("max_steps", None)
+    for answer in (resumed, finished):
+        assert (answer["reproduced"], answer["seed"], answer["run"]) == (True, 0, "r")
+        assert [result["loss"] for result in answer["results"]] == [measured_loss]
+
+
+def test_runs_that_are_none_of_the_recipe_are_not_compared(
+    toolkit: Toolkit, text_file: Path, measured_loss: float
+) -> None:
+    write_measured(text_file, [measured_loss, measured_loss + 0.01])
+    other = Path("other.txt")
+    other.write_text(text_file.read_text() + "!")
+    common = ("--recipe", "mine.toml", "--threads", "1")
+    toolkit.ok("train", text_file, *common, "--learning-rate", "0.03", "--run", "faster")
+    toolkit.ok("train", text_file, *common, "--batch-size", "2", "--run", "smaller")
+    toolkit.ok("train", other, *common, "--run", "other")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    for run, expected in {
+        "faster": "its learning_rate is 0.03 instead of 0.02",
+        "smaller": "its batch_size is 2 instead of 4",
+        "other": "because they were measured on a small text and the run has another text",
+        "absent": "'absent' is not a charkit run",
+    }.items():
+        assert expected in toolkit.error("reproduce", "mine.toml", "--resume", run)
+    message = toolkit.error("reproduce", "mine.toml", "--resume", "faster", "--seed", "0")
+    assert message == "--resume continues a run with its own seed and name; leave --seed out"
+    assert before == {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
 def test_a_url_reaches_reproduce_as_it_was_given(toolkit: Toolkit) -> None:

@@ -82,10 +82,10 @@ def test_runs_beside_a_run_are_found_by_the_command_given(
     toolkit.ok("train", text_file, *TINY, "--max-steps", "1", "--run", "runs/one")
     monkeypatch.chdir("runs/one")
     said = toolkit.ok("runs", ".").out
-    assert said.endswith("list those beside it with: toolkit runs ..\n")
+    assert said.endswith("to list the runs next to it: toolkit runs ..\n")
     assert "one" in toolkit.ok("runs", "..").out
     monkeypatch.chdir("checkpoints")
-    assert toolkit.ok("runs", "..").out.endswith("with: toolkit runs ../..\n")
+    assert toolkit.ok("runs", "..").out.endswith("next to it: toolkit runs ../..\n")
 
 
 def test_a_damaged_run_is_a_row_that_says_so(toolkit: Toolkit, runs: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_damaged_run_is_a_row_that_says_so(toolkit: Toolkit, runs: Path) -> No
     assert not re.search(r"^ *damaged$", outcome.out, re.M)
     for name in ("cut", "emptied", "unreadable", "lost"):
         assert f"{name} is damaged: " in outcome.out
-    assert outcome.out.rstrip().endswith("check a run with: toolkit check RUN")
+    assert outcome.out.rstrip().endswith("to check a run: toolkit check RUN")
 
 
 def test_a_prepared_text_is_no_row(toolkit: Toolkit, run: Path, text_file: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_prepared_text_is_no_row(toolkit: Toolkit, run: Path, text_file: Path)
 
 
 def test_no_runs(toolkit: Toolkit) -> None:
-    assert toolkit.ok("runs").out == "no runs in 'runs'; train one with: toolkit train\n"
+    assert toolkit.ok("runs").out == "no runs in 'runs'; to train one: toolkit train\n"
     assert toolkit.json("runs") == {"runs": []}
     assert (
         toolkit.error("runs", "absent")
@@ -239,5 +239,6 @@ def test_a_run_is_no_directory_of_runs(toolkit: Toolkit, run: Path) -> None:
     said = toolkit.ok("runs", run).out
     assert (
         said
-        == f"no runs in {str(run)!r}; it is a run itself; list those beside it with: toolkit runs {run.parent}\n"
+        == f"no runs in {str(run)!r}; this directory is itself a run; to list the runs next to it: toolkit runs "
+        f"{run.parent}\n"
     )

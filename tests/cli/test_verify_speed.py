@@ -63,9 +63,9 @@ def test_the_table_and_the_advice(toolkit: Toolkit, plant: Callable[[str], None]
         7
     ] * 4
     assert any(line.startswith("over 30 steps at 1x8, 4 x 6: memory changes by ") for line in lines)
-    (advice,) = [line for line in lines if "copies in prediction: " in line]
+    (advice,) = [line for line in lines if "copies in a prediction: " in line]
     assert "a prediction moves " in advice
-    assert any("copies in training step: " in line for line in lines)
+    assert any("copies in a training step: " in line for line in lines)
     assert lines[-1] == "only speed was measured; to check correctness: toolkit verify --backend slow"
     assert "noise" not in outcome.out + outcome.err
 
@@ -81,7 +81,9 @@ def test_json(toolkit: Toolkit, plant: Callable[[str], None]) -> None:
         for one in (size["backend"], size["baseline"]):
             assert len(one["training"]) == len(one["sampling"]) == 2
             assert one["peak_memory_bytes"] > 10_000_000
-    assert {"copies in training step", "copies in prediction"} <= {one["pattern"] for one in answer["advice"]}
+    assert {"copies in a training step", "copies in a prediction"} <= {
+        one["pattern"] for one in answer["advice"]
+    }
     assert answer["habits"]["growth_steps"] == 30
 
 

@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_finite_leaves_the_memory(tmp_path: Path) -> None:
 )
 def test_kerass_epsilon_is_stated_where_it_differs(epsilon: float, beta2: float, notices: list[str]) -> None:
     found = _epsilon_notices(OptimizerConfig(epsilon=epsilon, beta2=beta2))
-    prefix = "its Adam adds epsilon before the bias correction: "
+    prefix = "its Adam adds epsilon before the bias correction; "
     assert list(found) == [prefix + notice for notice in notices]
 
 

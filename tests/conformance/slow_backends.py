@@ -235,6 +235,6 @@ SLOW: dict[str, Callable[[], Planted]] = {
     "growing memory": KeepingMemory,
     "growing time": SlowingDown,
     "slow steps": SlowNowAndThen,
-    "copies in training step": CopyingInSteps,
-    "copies in prediction": CopyingInPredictions,
+    "copies in a training step": CopyingInSteps,
+    "copies in a prediction": CopyingInPredictions,
 }

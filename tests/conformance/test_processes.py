@@ -28,6 +28,22 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_faults(tmp_path, monkeypatch)
 
 
+def test_a_process_that_does_not_respond_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import sys, time; print('compiling', file=sys.stderr, flush=True); time.sleep(600)"
+    (tmp_path / "silent.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(process, "_REPORT_TIMEOUT_SECONDS", 2.0)
+    silent = process.IsolatedProcess("silent", look_at="backend.py")
+    try:
+        with pytest.raises(process.ProcessEndedError) as ended:
+            silent.report()
+    finally:
+        silent.end()
+    assert ended.value.got == (
+        "no response within 2 s, so the process was ended; its last output was: compiling"
+    )
+
+
 def test_norm_in_the_order_of_a_set() -> None:
     result = judge("results_do_not_depend_on_the_hash_seed", process_faults.HashOrder)
     assert result.got.startswith("different norms")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,10 @@ def test_what_is_no_list_of_names(field: str, given: Any, tried: list[dict[str, 
     with pytest.raises(ConfigurationError, match=f"`{field}` must be a list of names, as in"):
         charkit.info(**{field: given})
     assert tried == []
+
+
+def test_an_unknown_number_of_processors_is_left_out() -> None:
+    found = replace(charkit.info(), processors=None, usable_processors=4)
+    assert found.usable() == "4 usable"
+    assert "4 usable" in found._repr_html_()
+    assert replace(found, processors=8).usable() == "4 of 8 usable"

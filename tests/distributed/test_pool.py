@@ -242,7 +242,7 @@ def test_workers_that_are_lost_again_and_again_end_training() -> None:
         ({"processor": "another"}, "processor another .here: .*"),
         ({"threads": 2}, "threads 2 .here: 1.;"),
         ({"versions": {"numpy": "1.26.0", "extra": "2"}}, r"numpy 1\.26\.0 .here: .*, extra 2 .here: none"),
-        ({"instructions": ["avx9"]}, "processor instructions only one of them has .*avx"),
+        ({"instructions": ["avx9"]}, "processor instructions that only one of them has .*avx"),
     ],
 )
 def test_workers_unlike_the_driver_are_refused_unless_they_are_allowed(unlike: Values, said: str) -> None:

@@ -184,9 +184,9 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
     [
         ("", "can't be read: it is n"),
         ("[" * 100_000, "can't be read: it is n"),
-        ("7", "is neither a list nor a non-empty object"),
-        ("[]", "is neither a list nor a non-empty object"),
-        ("{}", "is neither a list nor a non-empty object"),
+        ("7", "is neither a non-empty list nor a non-empty object"),
+        ("[]", "is neither a non-empty list nor a non-empty object"),
+        ("{}", "is neither a non-empty list nor a non-empty object"),
         ('["ab", "c"]', "'ab' at index 0 is not one character"),
         ('["a", 1]', "1 at index 1 is not one character"),
         ('["a", "b", "a"]', "'a' is listed twice"),

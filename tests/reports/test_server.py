@@ -161,7 +161,7 @@ def test_ctrl_c_ends_it_cleanly(trained: Trained) -> None:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("http://127.0.0.1:")
-        assert line.endswith("(Ctrl-C stops it)\n")
+        assert line.endswith("(press Ctrl-C to stop)\n")
         port = int(line.split("/")[2].partition(":")[2])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/")

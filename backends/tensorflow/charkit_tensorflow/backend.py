@@ -73,8 +73,8 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             notices.append(
-                "cuDNN's LSTM is not used: it computes a layer's loop and gradient in one call, whereas this "
-                "backend computes them separately; this backend has not been tested on a GPU"
+                "cuDNN's LSTM is not used: this backend has its own time loop and gradient; it has not been tested on "
+                "a GPU"
             )
         return tuple(notices)
 

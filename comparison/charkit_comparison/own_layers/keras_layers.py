@@ -22,9 +22,9 @@ from charkit_comparison.processes.spec import ComparisonSpec
 
 _NOTICES = {
     "jax": (
-        "it leaves a stateful LSTM's state at zero during training: every batch starts from a zero state",
+        "it leaves a stateful LSTM's state at zero during training, so every batch starts from a zero state",
     ),
-    "torch": ("it can't train a stateful LSTM: every batch starts from a zero state",),
+    "torch": ("it can't train a stateful LSTM, so every batch starts from a zero state",),
 }
 
 
@@ -101,7 +101,7 @@ def _epsilon_notices(optimizer: OptimizerConfig) -> tuple[str, ...]:
     if correction == 1:
         return ()
     return (
-        f"its Adam adds epsilon before the bias correction: in effect, epsilon is {optimizer.epsilon / correction:.2g} "
+        f"its Adam adds epsilon before the bias correction; in effect, epsilon is {optimizer.epsilon / correction:.2g} "
         f"at the first step and only gradually approaches {optimizer.epsilon:g}",
     )
 

@@ -17,7 +17,7 @@ NO_STEPS = "No step was completed, so there is no curve."
 NO_GAPS = "There is no second variant to compare with."
 NO_VALIDATION = "Nothing was validated: the text has no validation split, or no variant got that far."
 NO_PAIRS = (
-    "There is no pair to compare: a comparison needs two backends of the same precision that completed steps."
+    "There is no pair to compare: a comparison needs two backends that completed steps in the same precision."
 )
 NO_ROUNDS = "No round was timed."
 NO_SAMPLES = "No sample was drawn."

@@ -106,7 +106,7 @@ def procedure(view: ReportView) -> list[str]:
     ]
     if any(one.outcome.kind == "own layers" for one in view.variants):
         items.append(
-            "Models built from a framework's own layers are what its users would have written themselves. They show "
+            "Models built from a framework's own layers are what its users would write themselves. They show "
             "what a backend costs or gains, and do not affect the verdict."
         )
     if any(one.outcome.precision == "bfloat16" for one in view.variants):
@@ -140,7 +140,7 @@ def _judging(view: ReportView) -> list[str]:
     if report.bound is not None:
         bound = formatting.bound(report.bound)
         items.append(
-            f"In addition, no two losses were allowed to differ by more than {bound} nats (`bound`)."
+            f"In addition, no two losses at the same step were allowed to differ by more than {bound} nats (`bound`)."
         )
     return items
 

@@ -75,6 +75,7 @@ def _differences(driver: Values, worker: Values) -> Iterator[str]:
             continue
         if key == "instructions":
             only = sorted(set(here[key]) ^ set(there[key]))
-            yield f"processor instructions only one of them has ({' '.join(only[:6])}{' ...' if len(only) > 6 else ''})"
+            more = " ..." if len(only) > 6 else ""
+            yield f"processor instructions that only one of them has ({' '.join(only[:6])}{more})"
         else:
             yield f"{key} {there.get(key, 'none')} (here: {here.get(key, 'none')})"

@@ -14,7 +14,7 @@ import safetensors.numpy
 
 from charkit.distributed.engine import Arrays
 from charkit.distributed.owned_folder import OwnedFolder
-from charkit.errors import EngineError
+from charkit.errors import EngineError, reason_of
 
 #: A folder in memory, where the system has one: arrays that are shared are not written to a disk.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
@@ -56,8 +56,8 @@ class SharedFolder:
             safetensors.numpy.save_file(contiguous, self.path / name)
         except (OSError, safetensors.SafetensorError) as error:
             raise EngineError(
-                f"the weights can't be shared with the workers through {str(self.path)!r}: {error}; free some space "
-                "there, and continue with `resume`"
+                f"the weights can't be shared with the workers through {str(self.path)!r}: {reason_of(error)}; free "
+                "some space there, and continue with `resume`"
             ) from error
         return name
 

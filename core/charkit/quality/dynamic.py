@@ -38,7 +38,7 @@ class DynamicConfig(Section):
         0.0005,
         gt=0,
         le=1,
-        description="step size; each gradient is first divided by its root mean square in training",
+        description="step size; each gradient is first divided by the root mean square that it had in training",
     )
     segment_length: int = Field(20, ge=1, le=100_000, description="symbols scored between updates")
     decay: float = Field(

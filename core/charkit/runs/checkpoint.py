@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from charkit.backend import Array
 from charkit.config import RunConfig
-from charkit.errors import RunError
+from charkit.errors import RunError, reason_of
 from charkit.runs import limits
 from charkit.runs.checkpoint_content import (
     COMMON,
@@ -116,7 +116,7 @@ def damage(folder: Path, arrays_limit: int = limits.ARRAYS) -> str | None:
     except RunError as error:
         return str(error)
     except (OSError, ValueError) as error:
-        return f"its manifest can't be read ({error})"
+        return f"its manifest can't be read ({reason_of(error)})"
 
 
 def _damage(run: OpenFolder, folder: OpenFolder, arrays_limit: int) -> str | None:
@@ -197,7 +197,10 @@ def find_checkpoint(run: Path, which: Which, config: RunConfig) -> tuple[Checkpo
         seen = (best, names)
     if found is None:
         what = "; ".join(notices) or "it has no checkpoint at all"
-        raise RunError(f"{str(run)!r} has no intact checkpoint ({what}), so it can't be used")
+        raise RunError(
+            f"{str(run)!r} has no intact checkpoint ({what}), so it can't be used; restore it from a backup, or "
+            "train it again"
+        )
     if missing and best is None:
         notices[0] += f"; using {folder.name}, the newest intact one"
     return found, folder, tuple(notices)
@@ -281,7 +284,7 @@ def load_checkpoint(folder: Path, config: RunConfig) -> Checkpoint:
     except FileNotFoundError as error:
         raise RunError(f"{Path(str(error.filename)).name} is missing") from error
     except OSError as error:
-        raise RunError(f"it can't be read ({error})") from error
+        raise RunError(f"it can't be read ({reason_of(error)})") from error
     if found.progress.step != step_of(folder.name):
         raise RunError(f"its name does not match its step, {found.progress.step}")
     return found

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from charkit.argument_checks import as_path
 from charkit.config import check_choice
-from charkit.errors import CharkitError, RunError, counted
+from charkit.errors import CharkitError, RunError, counted, reason_of
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs import limits
@@ -179,7 +179,7 @@ def _listed(path: Path) -> ListedRun:
     try:
         run = Run.open(path)
     except (CharkitError, OSError) as error:
-        return ListedRun(path.name, path, saved=_saved_at(path), problem=" ".join(str(error).split()))
+        return ListedRun(path.name, path, saved=_saved_at(path), problem=reason_of(error))
     progress, problem = None, None
     try:
         try:
@@ -187,7 +187,7 @@ def _listed(path: Path) -> ListedRun:
         except (RunError, OSError):  # a training process may have removed the checkpoint that was the latest
             progress = _progress(run)
     except (RunError, OSError) as error:
-        problem = " ".join(str(error).split())
+        problem = reason_of(error)
     sessions = _sessions(run)
     return ListedRun(
         path.name,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from charkit.errors import RunError
+from charkit.errors import RunError, reason_of
 from charkit.runs import limits
 from charkit.runs.files_by_path import to_json, writing
 from charkit.runs.folder_files import OpenFolder
@@ -56,6 +56,7 @@ def pointed_at(run: Path, which: Which) -> str | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RunError) as error:
         raise RunError(
-            f"{str(run / which)!r} can't be read ({error}); remove it to use the newest checkpoint"
+            f"{str(run / which)!r} can't be read ({reason_of(error)}); remove it, since charkit can find the "
+            "checkpoint without it"
         ) from error
     return name

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charkit.config import RunConfig
-from charkit.errors import CharkitError, RunError, UndecodableError, UnknownSymbolsError, counted
+from charkit.errors import CharkitError, RunError, UndecodableError, UnknownSymbolsError, counted, reason_of
 from charkit.runs import limits
 from charkit.runs.checkpoint import find_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
@@ -84,8 +84,7 @@ class Run:
         except FileNotFoundError as error:
             raise RunError(f"{str(path)!r} is damaged: its {error.filename} is missing") from error
         except (CharkitError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise RunError(f"{str(path)!r} is damaged: {reason}") from error
+            raise RunError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
         return cls(path, config, vocabulary, text_sha256)
 
     @classmethod

@@ -229,7 +229,7 @@ class Updater:
         rates = Rates(*(self.backend.tensor(np.asarray(number)) for number in numbers))
         names = set(gradients)  # before the call, which may change the dictionary
         returned = self._update(self.weights, self.moments, gradients, rates)
-        parts = tuple_from(returned, ("weights", "moments", "the norm"), "the optimizer", _OPTIMIZER)
+        parts = tuple_from(returned, ("weights", "moments", "norm"), "the optimizer", _OPTIMIZER)
         weights, moments, norm = parts
         self.weights = dictionary_from(weights, names, "the new weights", _OPTIMIZER)
         self.moments = moments_from(moments, names, _OPTIMIZER)

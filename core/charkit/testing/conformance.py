@@ -84,7 +84,7 @@ def _test(check: Check) -> Callable[[BackendConformance], None]:
         if reason is not None and result.status == "failed":
             pytest.xfail(f"{reason} (got {result.got})")
         assert reason is None, (
-            f"expected to fail ({reason}), but it {'passes' if result.passed else f'is {result.got}'}: "
+            f"expected to fail ({reason}), but it {'passes' if result.passed else f'is {result.got}'}; "
             "remove it from expected_failures"
         )
         assert result.passed, (

@@ -89,7 +89,7 @@ def moments_from(returned: Any, names: Iterable[str], look_at: str) -> Moments[A
     """The moments that the optimizer returned. Raises Mismatch unless both have every weight's name."""
     require(
         isinstance(returned, Moments),
-        expected="charkit.backend.Moments with exp_avg and exp_avg_sq",
+        expected="a charkit.backend.Moments with exp_avg and exp_avg_sq",
         got=description(returned),
         look_at=look_at,
     )
@@ -114,7 +114,7 @@ def dictionary_from(returned: Any, names: Iterable[str], what: str, look_at: str
     require(
         not differences,
         expected=f"{what}: one entry for each weight name and no others",
-        got=" and ".join(differences),
+        got="; ".join(differences),
         look_at=look_at,
     )
     tensors: dict[str, Any] = returned

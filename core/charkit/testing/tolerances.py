@@ -80,7 +80,7 @@ def require_close(
     worst = max(gaps, key=lambda name: gaps[name])
     require(
         gaps[worst] <= limit,
-        expected=f"{worst} within {limit:.0e} times its largest element ({precision})",
+        expected=f"{worst} within {limit:.0e} times the largest element ({precision})",
         got=f"max|difference|/max|reference| {gaps[worst]:.2e}",
         look_at=look_at,
     )

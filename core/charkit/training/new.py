@@ -49,6 +49,9 @@ from charkit.training.trainer import Trainer
 from charkit.training.workers import ALONE, Workers, computation
 from charkit.weights import initial_weights
 
+#: A text of fewer symbols is memorized, whatever the settings.
+_SHORT_TEXT_SYMBOLS = 1000
+
 
 @contextmanager
 def new_run(
@@ -109,8 +112,19 @@ def new_run(
             run = Run.create_reserved(path, existing, *content, string=string, hold=stack)
         del content, weights  # this frame lives as long as training does
         notices = (*corpus.notices, *_unrecorded(requested.data), *chosen, *without_effect(asked, config))
-        notices += source.notices(corpus.vocabulary, asked) if source else ()
+        notices += source.notices(corpus.vocabulary, asked) if source else _of_short_text(corpus)
         yield start_session(run, model, corpus, batches, progress, on_event, notices, computing)
+
+
+def _of_short_text(corpus: Corpus) -> tuple[str, ...]:
+    """A line if there is too little text to learn anything but the text itself."""
+    symbols = corpus.split("train")[1]
+    if symbols >= _SHORT_TEXT_SYMBOLS:
+        return ()
+    return (
+        f"the text is short ({counted(symbols, 'symbol')} to train on), so the model will memorize it; a model learns "
+        "words from about 100,000 characters",
+    )
 
 
 def _check_arguments(

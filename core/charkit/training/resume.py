@@ -38,7 +38,7 @@ from charkit.training.workers import ALONE, Workers, computation
 
 
 class FinishedRunError(ConfigurationError):
-    """A run is at the end of its steps or epochs, so that there is nothing to resume."""
+    """A run is at the end of its steps, its epochs or its time limit, so that there is nothing to resume."""
 
 
 @contextmanager
@@ -246,7 +246,7 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
         return
     if progress.step < last:
         if _planned_end_reached(progress):
-            raise ConfigurationError(
+            raise FinishedRunError(
                 f"{str(run.path)!r} is at step {progress.step:,}, where its {training.schedule} schedule ended with "
                 "the time limit; give a `time_limit`, `epochs` or `max_steps` to continue"
             )

@@ -81,13 +81,21 @@ class Workers:
     def settings(self, settings: Mapping[str, Mapping[str, Any]], recipe: Settings) -> Settings:
         """The settings of a new run, which is cut into shards if it is to train on workers.
 
-        The number of shards may be given, or come from the recipe, whose settings these are.
+        The number of shards may be given, or come from the recipe, whose settings these are. Raises ConfigurationError
+        for a given batch that so many shards don't divide.
         """
         if self.count is None or any("shards" in each.get("data", {}) for each in (settings, recipe)):
             return merge(settings)
         shards = SHARDS
         while shards < self.count:
             shards *= 2
+        batch_size = settings.get("data", {}).get("batch_size")
+        if isinstance(batch_size, int) and batch_size % shards:
+            raise ConfigurationError(
+                f"`batch_size` must be a multiple of {shards} with `workers={self.count}`, because each batch is "
+                f"divided into {shards} shards; given {batch_size}; change it, or use fewer workers "
+                "and set their number of `shards`"
+            )
         return merge(settings, {"data": {"shards": shards}})
 
     def record(self, machines: Sequence[Values]) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def test_how_the_verdict_was_reached_is_explained(make_outcome: MakeOutcome, mak
     assert "`bound`" not in plain
     more = " ".join(method_section.procedure(ReportView(make_report(outcomes, bound=1e-3, trained=4))))
     assert "In float32, the control was one, trained 4 more times." in more
-    assert "no two losses were allowed to differ by more than 1e-3 nats (`bound`)" in more
+    assert "no two losses at the same step were allowed to differ by more than 1e-3 nats (`bound`)" in more
     stopped = " ".join(
         method_section.procedure(ReportView(make_report(outcomes, partial=True, examined=False)))
     )

@@ -63,7 +63,7 @@ def arrays_at_an_old_address_are_copied(subject: Subject, precision: str) -> Non
 
 @check_precisions("training", among=("float32",))
 def tensors_at_an_old_address_are_read(subject: Subject, precision: str) -> None:
-    """Weights, symbols, targets, state and masks at the addresses of released ones are used, each in its turn."""
+    """New weights, symbols, targets, states and masks are used, even if they have the addresses of released ones."""
     case = stepping_case()
     parts = subject.parts(precision, case.model, case.weights)
     for argument in ("weights", "symbols", "targets", "hidden", "cell", "masks"):

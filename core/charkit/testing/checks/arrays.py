@@ -38,7 +38,7 @@ def parts_are_built(subject: Subject, precision: str) -> None:
         "compile": backend.compile(forward),
     }
     for name, part in parts.items():
-        look_at = f"backend.py: {name}"
+        look_at = f"backend.py: {name}()"
         require(callable(part), expected=f"{name}() to return a function", got=repr(part), look_at=look_at)
 
 

@@ -108,7 +108,7 @@ def gradients_of_zero_outputs(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
-    """With a dropout as low as 0.004, masks drop outputs and kept outputs are scaled."""
+    """With a dropout as low as 0.004, masks still drop outputs, and the kept outputs are still scaled."""
     case = realistic_case()
     gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     expected = realistic_step()
@@ -224,7 +224,7 @@ def _require_close(
         gap = difference(observed[name], array)
         if gap > limit:
             raise Mismatch(
-                expected=f"{name} within {limit:.0e} times its largest element ({precision})",
+                expected=f"{name} within {limit:.0e} times the largest element ({precision})",
                 got=f"max|difference|/max|reference| {gap:.2e}",
                 look_at=look_at(),
             )

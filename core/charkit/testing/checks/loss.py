@@ -58,7 +58,7 @@ def nats_with_masks(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def targets_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
-    """Two targets each from a vocabulary of 600: most are above 255 and don't fit into eight bits."""
+    """Two targets per sequence, from a vocabulary of 600: most are above 255 and don't fit into eight bits."""
     case = make_case(num_layers=1, num_steps=2, vocabulary_size=600)
     assert (case.targets > 255).any()
     _check_nats(

@@ -93,7 +93,7 @@ def beta1_comes_from_the_configuration(subject: Subject, precision: str) -> None
 
 @check_precisions("optimizer", among=("float32",))
 def beta2_comes_from_the_configuration(subject: Subject, precision: str) -> None:
-    """A beta2 of 0.95, with defaults otherwise, and one so close to 1 that float32 can't represent 1 - beta2."""
+    """A beta2 of 0.95, with defaults otherwise, and one so close to 1 that float32 rounds 1 - beta2 noticeably."""
     for betas in ({"beta2": 0.95}, _EXTREME_BETAS):
         _three_steps(subject, precision, _BOUNDED.model_copy(update=betas), 1.0)
 

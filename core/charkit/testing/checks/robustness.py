@@ -170,7 +170,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
 
 @check("sampling")
 def errors_of_exhausted_memory_are_released(subject: Subject) -> None:
-    """No error is kept after memory runs out: its traceback refers to the arrays of the failed call."""
+    """After memory runs out, the error isn't kept: its traceback refers to the arrays of the failed call."""
     if subject.factory is not None or not runs_on_cpu(subject):
         return  # no installed plugin, or a device with its own memory
     report = memory_exhaustion_report(subject)

@@ -88,7 +88,7 @@ def _wrong_threads(one: Observation, two: Observation) -> str:
         return observed
     is_same = _is_like(two.training, one.training) or _is_parallel(one.training)
     if one.reported < two.reported and ratio < _MORE_THREADS_RATIO and is_same:
-        return f"{observed}, no more with two than with one"
+        return f"{observed}, hardly more with two than with one"
     if one.reported == two.reported and ratio > _MORE_THREADS_RATIO:
         return f"{observed}, a different number each time"
     if ratio > _TOO_MANY_RATIO * two.reported / one.reported:

@@ -46,7 +46,7 @@ def _finding(subject: Subject, case: DrawnCase, name: str) -> Mismatch:
     if error is None:  # it depends on calls outside of the case
         return Mismatch(f"the same results in {name}", f"a different result each time: {case}", _CHANGES)
     if isinstance(error, Mismatch):
-        return Mismatch(error.expected, f"{error.got} in {name}, reduced to {simplest}", error.look_at)
+        return Mismatch(error.expected, f"{error.got}; in {name}, reduced to {simplest}", error.look_at)
     where = locate_error(error, subject, lambda: _repeat(subject, simplest))
     return Mismatch(f"no error in {name}, reduced to {simplest}", describe_error(error), where)
 

@@ -69,7 +69,13 @@ class IsolatedProcess:
         Raises ProcessEndedError, with the last line of its standard error, if it ends without one.
         """
         assert self._process.stdout is not None
-        timeout = threading.Timer(_REPORT_TIMEOUT_SECONDS, self._process.kill)
+        is_late = threading.Event()
+
+        def give_up() -> None:
+            is_late.set()
+            self._process.kill()
+
+        timeout = threading.Timer(_REPORT_TIMEOUT_SECONDS, give_up)
         timeout.start()
         try:
             line = self._process.stdout.readline()
@@ -77,12 +83,19 @@ class IsolatedProcess:
             timeout.cancel()
         if not line:
             status = self._process.wait()
-            self._errors.seek(0)
-            last_line = (self._errors.read().strip().splitlines() or ["it ended without printing anything"])[
-                -1
-            ]
-            raise ProcessEndedError(status, last_line, look_at or self._look_at)
+            raise ProcessEndedError(
+                status, self._why_it_ended(is_late=is_late.is_set()), look_at or self._look_at
+            )
         return json.loads(line)
+
+    def _why_it_ended(self, *, is_late: bool) -> str:
+        """The last line of its standard error, after that it was ended because it did not respond in time."""
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        if not is_late:
+            return lines[-1] if lines else "it ended without printing anything"
+        last = f"; its last output was: {lines[-1]}" if lines else ""
+        return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was ended{last}"
 
     def close(self) -> None:
         """Sends no more requests, whereupon the process ends by itself."""
@@ -114,7 +127,7 @@ class ProcessEndedError(Mismatch):
 
     def __init__(self, status: int, last_line: str, look_at: str) -> None:
         super().__init__(
-            "another process that creates the backend twice, in two precisions, and trains",
+            "another process that creates the backend more than once and trains",
             last_line,
             look_at,
         )

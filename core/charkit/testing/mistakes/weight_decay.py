@@ -11,7 +11,7 @@ from charkit.testing.oracle import Arrays, Floats, Oracle
 _DECAY = (
     "optimizer.py: decay is learning_rate * weight_decay * w, separate from gradients, clipping and moments"
 )
-_WHICH = "optimizer.py: charkit.weights.decays names the arrays that decay"
+_WHICH = "optimizer.py: charkit.weights.decays determines which arrays decay"
 #: The default of ``torch.optim.AdamW``.
 _DEFAULT_OF_PYTORCH = 0.01
 

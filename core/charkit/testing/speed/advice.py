@@ -129,7 +129,7 @@ def _copies(what: str, copies: Copies, weights_bytes: int) -> Iterator[tuple[str
     extra = copies.moved_bytes - copies.expected_bytes
     if extra > max(copies.expected_bytes, COPIES_SHARE * weights_bytes):
         yield (
-            f"copies in {what.partition(' ')[2]}",
+            f"copies in {what}",
             f"{what} moves {_kb(copies.moved_bytes)} through tensor() and numpy(), of which the core requests "
             f"{_kb(copies.expected_bytes)}; the weights take up {_kb(weights_bytes)}; compute with the framework's "
             "tensors throughout",
