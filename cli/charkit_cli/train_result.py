@@ -94,8 +94,9 @@ def print_train_result(
         f"toolkit sample {quoted_path(result.run)}",
         ["toolkit", "train", "--resume", run, *resuming],
     )
+    ended = f"{'stopped' if goes_on else 'finished'} at step {result.step:,}, epoch {result.epoch}"
     for line in (
-        f"{run} stopped at step {result.step:,}, epoch {result.epoch}: {reason or _REASONS[result.stopped_because]}",
+        f"{run} {ended}: {reason or _REASONS[result.stopped_because]}",
         f"{known or 'too few steps to report a loss'}; {result.characters_per_second:,.0f} characters/s",
         f"next: {joined(resume) if goes_on else sample}",
     ):

@@ -42,7 +42,7 @@ def test_a_new_run_is_all_there(toolkit: Toolkit, text_file: Path) -> None:
         "README.md", "best", "checkpoints", "config.json", "latest", "lock", "metrics.jsonl",
         "samples.jsonl", "sessions.jsonl", "vocabulary.json",
     ]  # fmt: skip
-    assert "runs/small-1 stopped at step 12, epoch 1: all steps are done\nloss " in outcome.out
+    assert "runs/small-1 finished at step 12, epoch 1: all steps are done\nloss " in outcome.out
     assert outcome.out.endswith("\nnext: toolkit sample runs/small-1\n")
     assert outcome.err.splitlines()[0] == "runs/small-1: numpy float32 on cpu, 1 thread"
     assert "step 5/12  epoch 1  loss " in outcome.err
@@ -166,7 +166,7 @@ def test_the_recipe_classic_has_the_defaults_of_the_classic_charrnn(toolkit: Too
 def test_no_text_is_pythons_own_reference(toolkit: Toolkit) -> None:
     outcome = toolkit.ok("train", *TINY, "--max-steps", "2")
     assert "note: no text given; using the language reference of Python 3." in outcome.err
-    assert "runs/python-reference-1 stopped at step 2," in outcome.out
+    assert "runs/python-reference-1 finished at step 2," in outcome.out
     toolkit.ok("train", "--resume", "runs/python-reference-1", "--max-steps", "3", "--threads", "1")
 
 
@@ -255,7 +255,7 @@ def test_time_limit_saves_and_says_so(toolkit: Toolkit, text_file: Path) -> None
     )
     assert ": --time-limit was reached" in outcome.out
     step = json.loads(Path("r/latest").read_text())["step"]
-    assert f"r stopped at step {step:,}, epoch " in outcome.out
+    assert f"r finished at step {step:,}, epoch " in outcome.out
     resumed = toolkit.ok("train", "--resume", "r", "--max-steps", str(step + 50), "--threads", "1")
     assert ": all steps are done" in resumed.out  # the limit was the other session's
 
