@@ -17,7 +17,7 @@ def describe_start(started: events.Started) -> tuple[str, ...]:
     at = f", from step {started.step:,}" if started.step else ""
     return (
         f"{started.run}: {started.backend} {started.precision} on {started.device}, {threads}{at}",
-        f"{started.parameters:,} weights, {started.vocabulary_size:,} symbols",
+        f"{started.parameters:,} parameters, {started.vocabulary_size:,} symbols",
         f"{counted(started.training_symbols, 'symbol')} to train on, {at_most}{counted(started.total_steps, 'step')} "
         f"({started.steps_per_epoch:,} per epoch){within}",
     )

@@ -67,7 +67,7 @@ def command(
     user.print(
         Text(
             f"{made.run}: {model.num_layers} x {model.lstm_size}, {model.vocabulary_size} symbols, "
-            f"{parameter_count(model):,} weights, {made.precision}"
+            f"{parameter_count(model):,} parameters, {made.precision}"
         )
     )
     user.print(Text(f"next: toolkit sample {quoted_path(made.run)}", style="dim"))

@@ -61,7 +61,7 @@ def _described(view: RunView) -> dict[str, str]:
     return {
         "directory": formatting.one_line(str(view.records.path)),
         "text": formatting.one_line(view.records.text),
-        "size": f"{view.size}, {view.records.parameters:,} weights",
+        "size": f"{view.size}, {view.records.parameters:,} parameters",
         "backend": view.backend,
         "steps": f"{view.step:,}, epoch {_epoch(view)}",
         "training loss": formatting.loss(view.loss),
