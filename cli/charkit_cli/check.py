@@ -31,7 +31,8 @@ def command(
         bool,
         typer.Option(
             "--repair",
-            help="point latest and best at intact checkpoints, and remove partial files left by a killed process",
+            help="point latest and best at intact checkpoints, and remove partially written files left by a killed "
+            "process",
         ),
     ] = False,
     as_json: Json = False,
@@ -89,7 +90,7 @@ def _described(records: RecordsCheck) -> str:
     steps = "" if records.first_step is None else f", steps {records.first_step:,} to {records.last_step:,}"
     if records.first_step is not None and records.first_step == records.last_step:
         steps = f", step {records.first_step:,}"
-    short = f", {records.cut_short:,} truncated and skipped" if records.cut_short else ""
+    short = f", {counted(records.cut_short, 'truncated line')} skipped" if records.cut_short else ""
     problem = f"; {records.problem}" if records.problem else ""
     return f"{records.name}: {counted(records.lines, 'line')}{steps}{short}{problem}"
 

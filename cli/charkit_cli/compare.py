@@ -118,7 +118,10 @@ Pythons = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", help=f"new directory for the report {DEFAULT.format('comparisons/NAME-N')}"
+        "--out",
+        metavar="DIR",
+        help="new directory for the report "
+        + DEFAULT.format("comparisons/NAME-N, named after the text or run"),
     ),
 ]
 TurnLimit = Annotated[
@@ -135,7 +138,8 @@ Seed = Annotated[
     typer.Option(
         "--seed",
         metavar="INT",
-        help="seed for every random number in the comparison; a run keeps its own " + DEFAULT.format("0"),
+        help="seed for every random number in the comparison; not allowed with a run "
+        + DEFAULT.format("0, or the run's"),
     ),
 ]
 ConfigFile = Annotated[

@@ -43,8 +43,8 @@ EXAMPLES = (
 )
 #: The options of each flag, by the name that the help shows above them.
 SECTIONS: dict[str, type[Section]] = {
-    "options of --dynamic": DynamicConfig,
-    "options of --copied": CopiedConfig,
+    "options for --dynamic": DynamicConfig,
+    "options for --copied": CopiedConfig,
 }
 
 
@@ -128,8 +128,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Scores and prints."""
-    dynamic_options = _options(given, "options of --dynamic", "dynamic", dynamic)
-    copied_options = _options(given, "options of --copied", "copied", copied)
+    dynamic_options = _options(given, "options for --dynamic", "dynamic", dynamic)
+    copied_options = _options(given, "options for --copied", "copied", copied)
     file = None if per_character is None else SurprisalFile.at(per_character)  # before a run is loaded
     notices: list[str] = []
     files: tuple[str, ...] = ()

@@ -34,7 +34,8 @@ def command(
         typer.Option(
             "--out",
             metavar="DIR",
-            help=f"directory for report.html; an existing report is replaced {DEFAULT.format('reports/NAME')}",
+            help="directory for report.html; an existing report is replaced "
+            + DEFAULT.format("reports/NAME, named after the run"),
         ),
     ] = None,
     watch: Annotated[

@@ -31,7 +31,8 @@ MeasuredText = Annotated[
     str | None,
     typer.Argument(
         metavar="TEXT",
-        help="text that the results were measured on; required unless that is Python's language reference",
+        help="text that the results were measured on; required for a new run, unless it is Python's language "
+        "reference",
     ),
 ]
 
@@ -58,7 +59,9 @@ def command(
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run", metavar="DIR", help=f"directory for the new run {DEFAULT.format('runs/TEXT-N')}"
+            "--run",
+            metavar="DIR",
+            help=f"directory for the new run {DEFAULT.format('runs/NAME-N, named after the text')}",
         ),
     ] = None,
     resume: Annotated[
@@ -66,8 +69,8 @@ def command(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="finish this run of the recipe, which was stopped, instead of training a new one; of a finished run, "
-            "only the result is compared",
+            help="finish a stopped run of the recipe instead of training a new one; if the run has already finished, "
+            "only compare its result",
             autocompletion=run_paths,
         ),
     ] = None,

@@ -74,6 +74,8 @@ def loaded_for(
         if loaded.step == 0 and loaded.step == loaded.last_step and not is_imported:
             print_notices(to_log(), ["this run has not been trained yet; its weights are the initial ones"])
         if checkpoint == "best" and loaded.step < loaded.last_step:
-            newest = f"training continued to step {loaded.last_step:,}, which `checkpoint='latest'` uses"
+            newest = (
+                f"the latest is from step {loaded.last_step:,}; to use it instead, give `checkpoint='latest'`"
+            )
             print_notices(to_log(), [f"using the best checkpoint, from step {loaded.step:,}; {newest}"])
         yield loaded

@@ -62,7 +62,9 @@ def command(
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run", metavar="DIR", help=f"directory for the new run {DEFAULT.format('runs/NAME-N')}"
+            "--run",
+            metavar="DIR",
+            help=f"directory for the new run {DEFAULT.format('runs/NAME-N, named after the text')}",
         ),
     ] = None,
     resume: Annotated[
@@ -91,7 +93,7 @@ def command(
             "--recipe",
             metavar="NAME|FILE",
             help="source of the settings that you don't give: a recipe (see toolkit recipes) or a TOML file; auto "
-            r"derives them from the length of the text; \[classic: ...] below is the value with --recipe classic "
+            r"derives them from the text and the time limit; \[classic: ...] below is the value with --recipe classic "
             + DEFAULT.format(DEFAULT_RECIPE),
             show_default=False,
             autocompletion=recipe_names,

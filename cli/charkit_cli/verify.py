@@ -34,8 +34,8 @@ DrawnCases = Annotated[
     typer.Option(
         "--drawn-cases",
         metavar="INT",
-        help="after the checks, compare this many networks with the reference; their sizes, settings and calls are "
-        f"drawn at random {DEFAULT.format('0')}",
+        help="after the checks, compare this many networks with the reference; their sizes and settings, and the "
+        f"calls made to them, are drawn at random {DEFAULT.format('0')}",
         show_default=False,
     ),
 ]

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _REFUSED = {
     "training.time_limit": "a trial's length is set in steps or epochs, so that it is the same on any machine; limit "
     "the whole sweep with `time_limit`",
-    "training.on_save_error": "a sweep stops when the disk is full",
+    "training.on_save_error": "a sweep always stops if a save fails",
 }
 
 

@@ -209,7 +209,7 @@ def test_lines(toolkit: Toolkit, run: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 31, "lo')
     outcome = toolkit.ok("check", run)
-    assert "metrics.jsonl: 6 lines, steps 5 to 30, 1 truncated and skipped" in outcome.out
+    assert "metrics.jsonl: 6 lines, steps 5 to 30, 1 truncated line skipped" in outcome.out
     (run / "samples.jsonl").unlink()
     os.mkfifo(run / "samples.jsonl")
     outcome = toolkit("check", run)

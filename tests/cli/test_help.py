@@ -63,7 +63,7 @@ def test_help_shows_defaults_and_ranges(toolkit: Toolkit) -> None:
         "(above 0, at most 100) [classic: 0.001]",
         "in total (at least 1)",
         "steps between validations (at least 1) [default: the recipe's, or once per epoch]",
-        "directory for the new run [default: runs/NAME-N]",
+        "directory for the new run [default: runs/NAME-N, named after the text]",
     ):
         assert expected in said
 

@@ -254,7 +254,7 @@ def test_an_older_checkpoint_than_the_last_step_is_reported(toolkit: Toolkit, ru
     assert toolkit.ok("sample", run, "--length", "3", "--seed", "1").err == ""
     toolkit.ok("train", "--resume", run, "--max-steps", "34", "--learning-rate", "9", "--threads", "1")
     note = "note: using the best checkpoint, from step 30; "
-    note += "training continued to step 34, which --checkpoint latest uses\n"
+    note += "the latest is from step 34; to use it instead, give --checkpoint latest\n"
     for command in ("sample", "evaluate"):
         assert note in toolkit.ok(command, run).err
         assert "note: using" not in toolkit.ok(command, run, "--checkpoint", "latest").err

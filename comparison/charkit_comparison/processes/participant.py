@@ -62,7 +62,8 @@ class Participant:
             return
         if details.get("charkit") != version():
             self.end(
-                f"it has charkit {details.get('charkit')}, but this environment has {version()}; the two must match"
+                f"its environment has charkit {details.get('charkit')}, but this one has {version()}; install the same "
+                "version in both"
             )
             return
         self.details |= details
