@@ -127,7 +127,7 @@ class ComparisonRequest:
         if any(is_run(path) for path in paths):
             if len(paths) > 1:
                 raise ConfigurationError(
-                    f"compare takes either one run or one or more texts; given {', '.join(map(str, given))}; "
+                    f"compare takes either a single run, or one or more texts; given {', '.join(map(str, given))}; "
                     "give the run alone"
                 )
             return from_run(paths[0], self.settings, hold)

@@ -156,7 +156,9 @@ def _train_anew(
     try:
         return train(text, recipe=recipe, seed=seed, run=run, **chosen)
     except NameTakenError as error:  # it can't be replaced here
-        raise NameTakenError(f"{str(run)!r} already exists; choose another `run`, or `resume` it") from error
+        raise NameTakenError(
+            f"{str(run)!r} already exists; continue it with `resume`, or choose another `run`"
+        ) from error
 
 
 def _train_on(path: Path, text: str | PathLike[str] | None, **chosen: Any) -> TrainResult | None:

@@ -107,7 +107,10 @@ def _opened(
             data = _reading_of(data.model_copy(update={"text": text_paths(text)}))
             return open_corpus(data, run.vocabulary, unknown=unknown, progress=progress)
     except UndecodableError as error:
-        advice = f"give text in {data.encoding}, the encoding of the run, or prepare it with its own encoding"
+        advice = (
+            f"give text in {data.encoding}, the encoding of the run, or prepare the text with `charkit.prepare`, "
+            "naming its encoding"
+        )
         if string is not None:
             advice = "give text without it"
         raise UndecodableError(error.problem, advice) from error

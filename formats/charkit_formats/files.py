@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -143,6 +144,8 @@ def _naming_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        room = "free some space there, or " if is_full else ""
         raise StorageError(
-            f"can't write to {str(folder)!r}: {error.strerror or error}; free some space there, or choose another `out`"
+            f"can't write to {str(folder)!r}: {error.strerror or error}; {room}choose another `out`"
         ) from error

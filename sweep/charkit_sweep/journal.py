@@ -89,7 +89,9 @@ def read_journal(sweep: Path) -> tuple[Entry, ...]:
         with OpenFolder.at(sweep) as folder:
             content = folder.read(NAME, MOST_BYTES)
     except OSError as error:
-        raise RunError(f"{str(sweep)!r} is damaged: its {NAME} can't be read: {error.strerror}") from error
+        raise RunError(
+            f"{str(sweep)!r} can't be used, because its {NAME} can't be read: {error.strerror}"
+        ) from error
     entries = []
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():

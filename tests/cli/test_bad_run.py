@@ -56,7 +56,7 @@ def test_run_of_a_newer_format(toolkit: Toolkit, run: Path, command: tuple[str, 
     content = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**content, "format": 3, "charkit": "7.0.0"}))
     message = toolkit.error(*command, run)
-    assert "reads formats 1 to 2; reading it requires charkit 7.0.0 or later" in message
+    assert "reads formats 1 to 2; use charkit 7.0.0 or later" in message
 
 
 def flip(path: Path) -> None:

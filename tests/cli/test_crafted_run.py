@@ -255,7 +255,7 @@ def test_arrays_that_are_not_finite_are_not_saved(text_file: Path, monkeypatch: 
 
     monkeypatch.setattr(CharRNN, "train_step", poisoned)
     told = (
-        r"the array exp_avg_sq\.output\.bias contains non-finite numbers at step 8, so the checkpoint is not saved; "
+        r"the array exp_avg_sq\.output\.bias contains non-finite numbers at step 8, so the checkpoint was not saved; "
         r"the last good checkpoint of 'wild' is at step 4; try a `learning_rate` below 0.001 or a `grad_clip` below 5"
     )
     with pytest.raises(NotFiniteError, match=told):

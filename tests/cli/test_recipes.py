@@ -230,7 +230,7 @@ def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(
         said = toolkit("reproduce", "own.toml", text_file, "--threads", "1", "--run", "own").out
     assert "to finish it: toolkit reproduce own.toml --resume own --backend numpy --threads 1\n" in said
     message = toolkit.error("reproduce", "mine.toml", text_file, "--run", "own")
-    assert message == "'own' already exists; choose another --run, or --resume it"
+    assert message == "'own' already exists; continue it with --resume, or choose another --run"
     with pytest.raises(charkit.TextError, match=r"`text` must be the path of a text; given b'x'"):
         charkit.reproduce("mine.toml", b"x")  # type: ignore[arg-type]
     answer = json.loads(outcome.out)

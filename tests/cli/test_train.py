@@ -400,7 +400,7 @@ def test_shards_are_those_of_the_batch_that_the_recipe_chooses(toolkit: Toolkit,
     [
         (
             ("--schedule", "constant", "--learning-rate-floor", "0.001"),
-            "--learning-rate-floor has no effect with the schedule 'constant', only with one that falls",
+            "--learning-rate-floor has no effect with the schedule 'constant', only with a decaying one",
         ),
         (
             ("--schedule", "cosine", "--cooldown-share", "0.5"),
@@ -450,7 +450,10 @@ def test_advice_on_an_encoding_is_for_the_command(toolkit: Toolkit, text_file: P
     said = toolkit.error("train", "latin.txt", "--init-from", "r", "--run", "x")
     assert said.endswith("; name its encoding with --encoding")
     said = toolkit.error("evaluate", "r", "--text", "latin.txt")
-    assert said.endswith("; give text in utf-8, the encoding of the run, or prepare it with its own encoding")
+    assert said.endswith(
+        "; give text in utf-8, the encoding of the run, or prepare the text with toolkit prepare, naming its "
+        "encoding"
+    )
     toolkit.ok("train", "--resume", "r", "--encoding", "UTF8", "--max-steps", "2")  # the same by another name
     said = toolkit.error("train", "--resume", "r", "latin.txt", "--max-steps", "3")
     assert "the given text is not the text of 'r' ('latin.txt' is not utf-8: invalid byte" in said

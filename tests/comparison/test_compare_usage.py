@@ -105,7 +105,7 @@ def test_a_run_is_compared_as_it_is(toolkit: Toolkit, text_file: Path) -> None:
         in message
     )
     message = toolkit.error("compare", "r", text_file)
-    assert "compare takes either one run or one or more texts" in message
+    assert "compare takes either a single run, or one or more texts" in message
 
 
 def test_training_settings_that_are_not_used_are_told(toolkit: Toolkit, text_file: Path) -> None:

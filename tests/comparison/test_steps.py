@@ -179,7 +179,7 @@ def steps_with(faulty: type[optimizer_faults.Adam]) -> list[tuple[StepReference,
         (named_optimizer_faults.OneAndTwo, ""),
         (named_optimizer_faults.FactorOfTheOther, ""),
         (named_optimizer_faults.CorrectionOfTheOther, ""),
-        (named_optimizer_faults.DefaultBeta2, "beta2 of 0.999 instead of 0.95"),
+        (named_optimizer_faults.DefaultBeta2, "a beta2 of 0.999 instead of 0.95"),
     ],
 )
 def test_a_mistake_of_the_update_is_named_by_two_steps(

@@ -280,7 +280,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
             lambda config: optimizer_faults.Adam(config.model_copy(update={"beta1": config.beta1 or 0.9}))
         ),
         ("beta1_comes_from_the_configuration",),
-        "beta1 of 0.9 instead of 0",
+        "a beta1 of 0.9 instead of 0",
     ),
     ("an axis of one unit squeezed", faults.lstm(_squeezed_unit), ("gradients_of_the_smallest_model",), ""),
     ("sums in an arbitrary order", AnyOrder, ("gradients_of_many_sequences",), "order"),

@@ -264,13 +264,13 @@ FAULTS = (
         optimizer_steps(learning_rate=0.3),
         "an unconfigured decoupled weight decay of 0.1, on the matrices only",
     ),
-    adam("beta1", N.DefaultBeta1, optimizer_steps(beta1=0.8), "beta1 of 0.9 instead of 0.8"),
-    adam("beta2", N.DefaultBeta2, optimizer_steps(beta2=0.95), "beta2 of 0.999 instead of 0.95"),
+    adam("beta1", N.DefaultBeta1, optimizer_steps(beta1=0.8), "a beta1 of 0.9 instead of 0.8"),
+    adam("beta2", N.DefaultBeta2, optimizer_steps(beta2=0.95), "a beta2 of 0.999 instead of 0.95"),
     adam(
         "beta2 in the correction too",
         N.OwnCorrection,
         optimizer_steps(beta2=0.95),
-        "beta2 of 0.999 instead of 0.95, in the bias corrections too",
+        "a beta2 of 0.999 instead of 0.95, in the bias corrections too",
     ),
     adam(
         "epsilon",

@@ -34,7 +34,7 @@ FAULTS = (
         "grad_clip 0 used as a threshold of zero",
         faults.optimizer(optimizer_faults.ZeroIsABound),
         ("grad_clip_zero_is_off",),
-        "grad_clip 0 treated as a threshold of zero",
+        "a grad_clip of 0 treated as a threshold of zero",
     ),
     Fault(
         "the norm after clipping",

@@ -195,13 +195,13 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
         "a fixed beta1",
         always(beta1=OptimizerConfig().beta1),
         ("beta1_comes_from_the_configuration",),
-        "beta1 of 0.9 instead of 0.8",
+        "a beta1 of 0.9 instead of 0.8",
     ),
     (
         "a fixed beta2",
         always(beta2=OptimizerConfig().beta2),
         ("beta2_comes_from_the_configuration",),
-        "beta2 of 0.999 instead of 0.95",
+        "a beta2 of 0.999 instead of 0.95",
     ),
     (
         "a fixed epsilon",

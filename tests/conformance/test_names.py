@@ -68,7 +68,7 @@ def test_float32_numbers_are_described() -> None:
     name, where = named(F.NarrowOut, forward_case(), "float64")
     held = "logits, hidden after one symbol, cell after one symbol, hidden and cell hold float32 numbers"
     assert name == f"float32 arithmetic instead of float64: {held}"
-    assert where.startswith("backend.py tensor()")
+    assert where.startswith("tensor() in backend.py")
 
 
 def _passing(*stages: str) -> list[str]:

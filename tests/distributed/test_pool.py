@@ -140,7 +140,9 @@ def test_a_worker_that_answers_as_it_is_given_up_gets_no_other_call(monkeypatch:
 
     engine = AnsweredMeanwhile(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
     notices = _compute(engine, workers=1)
-    assert notices == ["a worker that was presumed lost responded late; another worker will take its place"]
+    assert notices == [
+        "a worker responded just as it was stopped as lost; another worker will take its place"
+    ]
     assert [worker.stopped for worker in engine.workers] == [True, False]
 
 

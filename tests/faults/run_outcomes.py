@@ -48,7 +48,7 @@ LIMIT_SECONDS = 60
 MOST_CHARACTERS = 3000
 #: What training says where the gradient, or an array that would be saved, is not finite.
 _DIVERGED = re.compile(
-    r"error: .* at step \d+(, so the checkpoint is not saved)?; the last good checkpoint of "
+    r"error: .* at step \d+(, so the checkpoint was not saved)?; the last good checkpoint of "
 )
 
 

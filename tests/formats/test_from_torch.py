@@ -248,7 +248,9 @@ def test_what_is_printed(toolkit: Toolkit) -> None:
     make_run(Path("r"), vocabulary=SYMBOLS)
     toolkit.ok("export", "r", "--out", "a.safetensors")
     said = toolkit.ok("import", "a.safetensors", "--out", "runs/back").out
-    assert said == ("runs/back: 2 x 12, 6 symbols, 2,190 parameters, float32\nnext: toolkit sample runs/back\n")
+    assert said == (
+        "runs/back: 2 x 12, 6 symbols, 2,190 parameters, float32\nnext: toolkit sample runs/back\n"
+    )
 
 
 def test_the_run_is_locked_until_its_card_is_written(

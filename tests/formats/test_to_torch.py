@@ -232,18 +232,23 @@ def test_a_folder_that_may_not_be_written(toolkit: Toolkit, monkeypatch: pytest.
     assert message == "can't write to '.': permission denied; choose another --out"
 
 
-def test_a_full_disk_leaves_nothing(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.ENOSPC, "No space left on device; free some space there, or choose another --out"),
+        (errno.EIO, "Input/output error; choose another --out"),
+    ],
+)
+def test_a_disk_that_can_not_be_written_leaves_nothing(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
     make_run(Path("r"))
 
-    def no_room(_handle: int) -> None:
-        raise OSError(28, os.strerror(28))
+    def fail(_handle: int) -> None:
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "fsync", no_room)
-    message = toolkit.error("export", "r", "--out", "a.safetensors")
-    assert (
-        message
-        == "can't write to '.': No space left on device; free some space there, or choose another --out"
-    )
+    monkeypatch.setattr(os, "fsync", fail)
+    assert toolkit.error("export", "r", "--out", "a.safetensors") == f"can't write to '.': {reason}"
 
 
 @pytest.mark.parametrize("failing", ["a", "b", "c"])

@@ -158,5 +158,5 @@ def test_a_run_of_a_later_format_says_which_charkit_reads_it(
     outcome = Toolkit(capsys)("sample", run)
     assert outcome.status == 2
     message = only_error(outcome.err)
-    assert message.endswith(f"reads formats 1 to {FORMAT}; reading it requires {needed}")
+    assert message.endswith(f"reads formats 1 to {FORMAT}; use {needed}")
     assert f"is in format {FORMAT + 1}" in message

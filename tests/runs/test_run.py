@@ -19,6 +19,7 @@ from charkit.backend import Moments, State
 from charkit.errors import RunError, StorageError
 from charkit.runs.checkpoint import damage, find_checkpoint, save_checkpoint, whole_checkpoints
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
+from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import locked
 from charkit.runs.new_folders import next_free_folder
 from charkit.runs.newest import newest_run_path
@@ -229,7 +230,7 @@ def test_a_newer_format_is_told(tmp_path: Path) -> None:
     (run.path / "config.json").write_text(json.dumps({**content, "format": 3, "charkit": "9.0"}))
     with pytest.raises(
         RunError,
-        match=r"is in format 3, but charkit .* reads formats 1 to 2; reading it requires charkit 9\.0 or later",
+        match=r"is in format 3, but charkit .* reads formats 1 to 2; use charkit 9\.0 or later",
     ):
         Run.open(run.path)
 
@@ -319,3 +320,19 @@ def test_a_run_of_another_system_is_opened(tmp_path: Path, text: str) -> None:
     content["config"]["data"]["text"] = [text]
     config.write_text(json.dumps(content))
     assert Run.open(run.path).config.data.text == (text,)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_run(tmp_path / "r").path
+    read = OpenFolder.read
+
+    def refuse(folder: OpenFolder, name: str, *rest: Any) -> bytes:
+        if name == "vocabulary.json":
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return read(folder, name, *rest)
+
+    monkeypatch.setattr(OpenFolder, "read", refuse)
+    with pytest.raises(RunError, match=r"r' can't be read \(vocabulary.json: Permission denied\)$"):
+        Run.open(path)

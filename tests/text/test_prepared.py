@@ -407,7 +407,7 @@ CRAFTED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "another type": (
         manifest_with({"symbols.type": "uint16"}),
-        f"must be {SIZE:,} bytes of uint8; the manifest says {SIZE:,} bytes of uint16",
+        f"must take {SIZE:,} bytes as uint8; the manifest says {SIZE:,} bytes as uint16",
     ),
     "too many symbols": (manifest_with({"symbols.count": 10**15}), "1,000,000,000,000,000 symbols from "),
     "a truth value": (manifest_with({"symbols.count": True}), "symbols.count"),

@@ -73,7 +73,7 @@ class TensorFlowBackend(Backend[tf.Tensor]):
             )
         if not self._on_cpu:
             notices.append(
-                "cuDNN's LSTM is not used: this backend has its own time loop and gradient; it has not been tested on "
+                "cuDNN's LSTM is not used: this backend has its own time loop and gradient, and has not been tested on "
                 "a GPU"
             )
         return tuple(notices)

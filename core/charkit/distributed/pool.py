@@ -203,7 +203,7 @@ class WorkerPool:
                 self._losses = 0
             if running.given_up:
                 self._on_notice(
-                    "a worker that was presumed lost responded late; another worker will take its place"
+                    "a worker responded just as it was stopped as lost; another worker will take its place"
                 )
                 self._start()
             else:

@@ -122,7 +122,7 @@ def check_savable(checkpoint: Checkpoint) -> None:
     wrong = first_not_finite(arrays.items())
     if wrong is not None:
         raise NotFiniteError(
-            f"the array {wrong} contains non-finite numbers at step {snapshot.step:,}, so the checkpoint is not saved"
+            f"the array {wrong} contains non-finite numbers at step {snapshot.step:,}, so the checkpoint was not saved"
         )
 
 

@@ -27,7 +27,7 @@ def later_format_message(path: Path, content: dict[str, Any]) -> str:
     needed = f"charkit {writer} or later" if known else "a later version of charkit"
     return (
         f"{str(path)!r} is in format {content['format']}, but charkit {version()} reads formats 1 to {FORMAT}; "
-        f"reading it requires {needed}"
+        f"use {needed}"
     )
 
 

@@ -83,7 +83,9 @@ class Run:
             _check_vocabulary(vocabulary, config)
         except FileNotFoundError as error:
             raise RunError(f"{str(path)!r} is damaged: its {error.filename} is missing") from error
-        except (CharkitError, OSError) as error:
+        except OSError as error:
+            raise RunError(f"{str(path)!r} can't be read ({reason_of(error)})") from error
+        except CharkitError as error:
             raise RunError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
         return cls(path, config, vocabulary, text_sha256)
 
@@ -294,6 +296,6 @@ def _check_vocabulary(vocabulary: Vocabulary, config: RunConfig) -> None:
     described = (config.data.vocabulary, config.model.vocabulary_size)
     if (vocabulary.kind, vocabulary.size) != described:
         raise RunError(
-            f"vocabulary.json has {counted(vocabulary.size, 'symbol')} of kind {vocabulary.kind}, but config.json says "
-            f"{described[1]:,} of kind {described[0]}"
+            f"vocabulary.json is of kind {vocabulary.kind} and has {counted(vocabulary.size, 'symbol')}, but "
+            f"config.json says kind {described[0]} and {described[1]:,}"
         )

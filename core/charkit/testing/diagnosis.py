@@ -188,7 +188,7 @@ def _float32_numbers(reproduction: Reproduction, precision: str) -> str:
     hold = "holds" if len(narrow) == 1 else "hold"
     return (
         f"it looks like float32 arithmetic instead of float64: {_listed(narrow)} {hold} float32 numbers; "
-        "see backend.py tensor(), and constants and casts in lstm.py, output.py, loss.py and optimizer.py"
+        "see tensor() in backend.py, and constants and casts in lstm.py, output.py, loss.py and optimizer.py"
     )
 
 

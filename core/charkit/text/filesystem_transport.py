@@ -103,7 +103,7 @@ class FilesystemTransport:
         except PermissionError as error:
             raise LastingError("the store denied access; give fsspec credentials that allow it") from error
         except _LASTING as error:
-            raise LastingError(f"fsspec can't read it ({type(error).__name__}); {DOWNLOAD}") from error
+            raise LastingError(f"fsspec raised {type(error).__name__}; {DOWNLOAD}") from error
         except Exception as error:
             name = type(error).__name__
             if name == "FileExpired":  # what s3fs raises where the ETag is another

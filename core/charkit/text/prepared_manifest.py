@@ -113,9 +113,9 @@ def check_manifest(manifest: Manifest, vocabulary: Vocabulary) -> None:
     size = symbols.count * dtype.itemsize
     if (symbols.type, symbols.bytes) != (dtype.name, size):
         raise TextError(
-            f"{MANIFEST}: {counted(symbols.count, 'symbol')} from a vocabulary of {vocabulary.size:,} must be "
-            f"{counted(size, 'byte')} of {dtype.name}; the manifest says "
-            f"{counted(symbols.bytes, 'byte')} of {symbols.type}; prepare the text again"
+            f"{MANIFEST}: {counted(symbols.count, 'symbol')} from a vocabulary of {vocabulary.size:,} must take "
+            f"{counted(size, 'byte')} as {dtype.name}; the manifest says "
+            f"{counted(symbols.bytes, 'byte')} as {symbols.type}; prepare the text again"
         )
     if not is_safe_name(manifest.name):
         raise TextError(f"{MANIFEST}: the name is not one that charkit would choose; prepare the text again")

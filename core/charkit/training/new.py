@@ -122,8 +122,8 @@ def _of_short_text(corpus: Corpus) -> tuple[str, ...]:
     if symbols >= _SHORT_TEXT_SYMBOLS:
         return ()
     return (
-        f"the text is short ({counted(symbols, 'symbol')} to train on), so the model will memorize it; a model learns "
-        "words from about 100,000 characters",
+        f"the text is short ({counted(symbols, 'symbol')} to train on), so the model will memorize it; to learn words, "
+        "a model needs about 100,000 characters",
     )
 
 

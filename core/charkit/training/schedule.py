@@ -59,7 +59,7 @@ def settings_without_effect(
     without = f"has no effect with the schedule {schedule!r}, only with"
     lines = []
     if "learning_rate_floor" in given and schedule == "constant":
-        lines.append(f"`learning_rate_floor` {without} one that falls")
+        lines.append(f"`learning_rate_floor` {without} a decaying one")
     elif "learning_rate_floor" in given and floor >= rate:
         lines.append(
             f"the learning rate does not fall: `learning_rate_floor` {floor:g} is not below `learning_rate` {rate:g}"

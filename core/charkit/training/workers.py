@@ -93,8 +93,8 @@ class Workers:
         if isinstance(batch_size, int) and batch_size % shards:
             raise ConfigurationError(
                 f"`batch_size` must be a multiple of {shards} with `workers={self.count}`, because each batch is "
-                f"divided into {shards} shards; given {batch_size}; change it, or use fewer workers "
-                "and set their number of `shards`"
+                f"divided into {shards} shards; given {batch_size}; choose another `batch_size`, or set `shards` to a "
+                "power of two that divides it, and use at most as many workers"
             )
         return merge(settings, {"data": {"shards": shards}})
 

@@ -113,7 +113,7 @@ def weight_decay_uses_the_weights_before_the_step(subject: Subject, precision: s
 
 @check_precisions("optimizer", capability="weight_decay", among=("float32",))
 def small_weight_decay_is_not_rounded(subject: Subject, precision: str) -> None:
-    """A decay below half of a weight's last bit shows in the mean of many weights."""
+    """A decay below half of a weight's last bit still shows in the mean of many weights."""
     weights = {name: array.astype(np.float32).astype(np.float64) for name, array in weights_of(MODEL).items()}
     gradients = [gradients_of(MODEL, 1, 0.1)]
     updates = Updates(_BARELY_DECAYING, gradients, rates=(_SMALL_RATE,), weights=weights)

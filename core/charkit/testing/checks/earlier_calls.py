@@ -83,5 +83,5 @@ def masks_come_and_go(subject: Subject, precision: str) -> None:
     plain = replace(case.sequences([0]), masks=None)  # the sizes of another check, so that it compiles once
     parts = _fresh_parts(subject, precision, case)
     for given in (plain, case, plain):
-        look_at = f"{_COMPILED}: masks are None in some calls and given in others"
+        look_at = f"{_COMPILED}; masks are None in some calls and given in others"
         check_gradients(parts, precision, given, look_at)

@@ -74,7 +74,7 @@ def parts_after_a_failed_call(backend: Backend[Any], case: Case) -> Parts:
 
 @check("gradients")
 def errors_are_released(subject: Subject) -> None:
-    """Once the caller drops the exception of a forward pass, in any thread, it and the call's memory are released."""
+    """Once the caller drops an error raised by a forward pass in any thread, it and the call's memory are released."""
     backend, sources = subject.backend("float32"), sources_of_subject(subject)
     for only_elsewhere in (False, True):
         kept, uses_threads = _kept_error(backend, sources, only_elsewhere=only_elsewhere)

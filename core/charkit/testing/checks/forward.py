@@ -186,7 +186,7 @@ def kept_outputs_are_scaled(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def carried_state_is_not_masked(subject: Subject, precision: str) -> None:
-    """If only the last layer is masked, the state after the sequence is the same as without masks."""
+    """Even if the last layer's masks drop all outputs, the state after the sequence is as if they dropped none."""
     case = stepping_case()
     assert case.masks is not None
     masks = np.ones_like(case.masks)

@@ -145,7 +145,7 @@ def gradients_of_a_single_sequence(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_a_single_symbol(subject: Subject, precision: str) -> None:
-    """Sequences of a single symbol."""
+    """Sequences of a single symbol: the gradient of every weight array, the losses and the state."""
     _check_gradients(subject, precision, make_case(num_layers=1, num_steps=1), _GRADIENT)
 
 

@@ -29,7 +29,7 @@ def predictions_of_one_unit(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None:
-    """Three each of sequences, steps, symbols and units, with masks: no axis is identified by its length.
+    """Sequences, steps, symbols and units, three of each, with masks: no axis is identified by its length.
 
     With six sequences, the same is true of half of a batch, as one of two threads may have it.
     """
@@ -44,7 +44,7 @@ def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None
 
 @check_precisions("gradients", among=("float32",))
 def arrays_have_any_order_of_memory(subject: Subject, precision: str) -> None:
-    """Symbols, targets, states and masks whose first axis is contiguous give the same gradients."""
+    """Weights, symbols, targets, states and masks in column-major order give the same gradients."""
     case = stepping_case()
     other = replace(
         case,

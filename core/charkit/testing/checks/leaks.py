@@ -41,7 +41,7 @@ _ROUND = 16
 _ROUNDS = 12
 _RESOURCES = (
     "backend.py and lstm.py: a call ends the threads that it starts and closes the files that it opens, or shares "
-    "them with all calls"
+    "them with all calls of all backends"
 )
 _LARGE_BYTES = 2 << 20
 _DETACH = "detach the returned state from the graph that computed it"
@@ -161,7 +161,7 @@ def results_keep_no_graph(subject: Subject) -> None:
         step,
         graph_bytes=_NODE_BYTES * _LONG[1],
         count=_ROUND // 4,
-        repeated="kept results",
+        repeated="kept results beyond what their values take up",
         look_at="backend.py: differentiate(): detach the nats from the graph",
         baseline=step_keeping_numbers,
     )

@@ -69,7 +69,7 @@ def results_can_be_read_later(subject: Subject, precision: str) -> None:
 
 @check_precisions("training", among=(_MEMORY_PRECISION,))
 def memory_beyond_num_steps_is_learned(subject: Subject, precision: str) -> None:
-    """A symbol five steps back is recalled with num_steps 4, which only the carried state makes possible."""
+    """A symbol five steps back is recalled with a num_steps of 4, which only the carried state makes possible."""
     loss, results = _learned(subject, precision, _MEMORY)
     require(
         loss < _LEARNED_NATS,

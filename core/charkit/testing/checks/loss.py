@@ -75,5 +75,8 @@ def extreme_logits_do_not_overflow(subject: Subject, precision: str) -> None:
         bias = np.linspace(lowest, highest, case.model.vocabulary_size)
         extreme = replace(case, weights=case.weights | {"output.bias": bias})
         _check_nats(
-            subject, precision, extreme, f"{_LOSS}, for logits of any magnitude, here up to {highest:,.0f}"
+            subject,
+            precision,
+            extreme,
+            f"{_LOSS}, for logits of any magnitude, here from about {lowest:,.0f} to {highest:,.0f}",
         )

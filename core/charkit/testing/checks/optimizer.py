@@ -205,7 +205,7 @@ def moments_decay_without_gradients(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer")
 def memory_order_does_not_matter(subject: Subject, precision: str) -> None:
-    """Weights, moments and gradients that are transposed arrays are updated like any others."""
+    """Weights, moments and gradients may be transposed arrays: the update is the same as for any others."""
     moments = Moments(*(_transposed(arrays) for arrays in moments_of(0.1, 0.2)))
     updates = Updates(_BOUNDED, [_transposed(_gradients(1, 1.0))], moments=moments, first_step=7)
     look_at = "backend.py: tensor() of an array in column-major order; optimizer.py: views of its memory"

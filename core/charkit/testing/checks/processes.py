@@ -20,8 +20,7 @@ _END_SECONDS = 30.0
 #: When a process may be changed, and where to look.
 _WHEN_CHANGED = {
     "created": "backend.py: __init__",
-    "used": "backend.py: the builders, differentiate() and compile(), and what they call, even if a call raises "
-    "or two backends work at once",
+    "used": "backend.py: the builders, differentiate() and compile(), and what they call",
     "imported": "the module that imports the framework, or backend.py: __init__",
 }
 
@@ -38,7 +37,8 @@ def process_settings_are_unchanged(subject: Subject) -> None:
             not changed,
             expected="the settings of the process as they were before the backend was created and used",
             got=f"changed: {', '.join(changed)}",
-            look_at=f"{look_at}: the process belongs to the user; restore whatever is set temporarily",
+            look_at=f"{look_at}; the process belongs to the user: restore whatever is set temporarily, even if a call "
+            "raises or two backends work at once",
         )
 
 
@@ -100,7 +100,7 @@ def threads_end_with_the_process(subject: Subject) -> None:
     """A process that has used the backend ends after its last line: no thread keeps it alive."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
-    look_at = "backend.py and lstm.py: threads that wait are daemons, or are joined when Python exits"
+    look_at = "backend.py and lstm.py: idle threads are daemons, or belong to an executor, whose threads Python ends"
     # This process has used the backend with larger models, but may have threads of others.
     names = lasting_threads(subject) or names_of_threads_in(sources_of_subject(subject))
     require(

@@ -40,7 +40,7 @@ _BACKWARD = (
 
 @check_precisions("loss")
 def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
-    """Logits above a million, far apart between rows, give finite losses: each row's maximum is subtracted."""
+    """Logits above a million that differ widely between rows give finite losses: each row's maximum is subtracted."""
     case = stepping_case()
     weights = case.weights | {"output.weight": 2_000_000.0 * case.weights["output.weight"]}
     far_apart = replace(case, weights=weights)
@@ -100,7 +100,7 @@ def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", among=("float32",))
 def update_at_a_realistic_size(subject: Subject, precision: str) -> None:
-    """Two clipped steps correctly update every element of a 512 by 600 weight and of smaller ones.
+    """Two clipped steps correctly update every element of a 512-by-600 weight array and of smaller ones.
 
     Half of the symbols have no gradient in the second step, and keep moving by that of the first.
     """
@@ -192,7 +192,7 @@ def calls_work_once_memory_is_free(subject: Subject) -> None:
     raised = error_of_repeated_calls(subject)
     require(
         not raised,
-        expected="a result when a call that ran out of memory is made again with enough",
+        expected="a result when a call that ran out of memory is made again with enough memory",
         got=raised[:200],
         look_at="backend.py: compile(): a call that ran out of memory leaves nothing behind, such as a record of "
         "the shapes that failed",
@@ -225,7 +225,7 @@ def calls_leak_no_objects(subject: Subject) -> None:
         leaked = _leaked_objects(call)
         require(
             leaked < _CALLS,
-            expected=f"no additional Python object after each {name}",
+            expected=f"no additional Python objects after each {name}",
             got=f"{leaked / _CALLS:.1f} more after each",
             look_at=f"{_BACKWARD}; lists and tapes that are not emptied, including after a failed call",
         )

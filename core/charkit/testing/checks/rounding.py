@@ -169,7 +169,8 @@ def factors_of_the_backward_pass_are_not_rounded(subject: Subject, precision: st
     limit = BOUNDS["float32"]["gradients"]
     require(
         gap <= limit,
-        expected=f"the direction of the gradient of lstm.0.bias within {limit:.0e}, where no operand is rounded",
+        expected=f"the direction of the gradient of lstm.0.bias within {limit:.0e} of the reference's, because rounded "
+        "operands change only its length here",
         got=f"a difference of {gap:.1e}",
         look_at="lstm.py: in bfloat16, only operands of products are rounded, and the gates and cells by which the "
         "backward pass multiplies are float32; or bfloat16_rounds says that they are rounded",

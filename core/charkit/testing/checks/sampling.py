@@ -20,7 +20,7 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, Mismatch, require_equal
 from charkit.text.vocabulary import Vocabulary
 
-_TEXT = "lstm.py and output.py: the state from one symbol to the next, and the order of batch and vocabulary"
+_TEXT = "lstm.py and output.py: the state from one symbol to the next, and the order of the batch and vocabulary axes"
 #: The model of stage training; sampling uses no dropout.
 _MODEL = stepping_case().model
 _VOCABULARY = Vocabulary.of_text("abcdefg")
@@ -109,7 +109,7 @@ def _check_text(subject: Subject, precision: str, *, temperature: float, count: 
         if text != right:
             first = next(i for i in range(_LENGTH + 1) if text[: i + 1] != right[: i + 1])
             raise Mismatch(
-                f"stream {stream}: {right}", f"{text}; the first difference is at symbol {first}", _TEXT
+                f"stream {stream}: {right}", f"{text}; the first difference is at index {first}", _TEXT
             )
 
 

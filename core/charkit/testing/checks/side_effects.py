@@ -119,7 +119,7 @@ def _require_result(call: Callable[[], object], what: str) -> None:
     require(
         ends,
         expected=expected,
-        got=f"no result after {_TIMEOUT_SECONDS:g} s",
+        got=f"no result within {_TIMEOUT_SECONDS:g} s",
         look_at="backend.py: compile(): a lock that is not released after an error",
     )
     require(

@@ -78,7 +78,7 @@ def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
-    """A vocabulary of 70,000: symbols and targets include 0 and numbers above 65,535, and logits are up to 200."""
+    """A vocabulary of 70,000: symbols and targets include 0 and numbers above 65,535, and logits reach 200."""
     case = make_case(num_layers=1, batch_size=2, num_steps=3, vocabulary_size=70_000)
     symbols = np.array([[300, 69_999, 40_000], [0, 66_000, 33_000]], np.int32)
     targets = np.array([[69_999, 40_000, 66_001], [66_002, 0, 260]], np.int32)
@@ -97,7 +97,7 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
 
 @check("gradients")
 def gradients_of_many_sequences(subject: Subject) -> None:
-    """Four layers, 130 sequences of 83 symbols, dropout of 0.9: every sequence counts, and results are repeatable."""
+    """Four layers, 130 sequences, a dropout of 0.9: every sequence counts, and results are repeatable."""
     precision = subject.finest()
     case = _many_sequences(precision)
     masks = dropout_masks(SEED, 1, (4, *case.symbols.shape, case.model.lstm_size), _HIGH_DROPOUT)
@@ -137,7 +137,7 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def wide_layers_are_scored(subject: Subject, precision: str) -> None:
-    """49 sequences through 515 units are scored; a symbol is predicted for each, then for one: products in float32."""
+    """49 sequences through 515 units are scored, and a symbol is predicted for each, then for one, all in float32."""
     case = _wide_layer(batch_size=49, num_steps=3)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = "lstm.py and output.py outside of differentiate(): wide layers, in the precision of the backend"
@@ -148,7 +148,7 @@ def wide_layers_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """Sequences of 1,031 symbols, not a multiple of any usual block size: the loss of each, and the last state."""
+    """Sequences of 1,031 symbols, no multiple of a usual block size: each symbol's loss, and the last state."""
     case = make_case(batch_size=2, num_steps=1_031)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = (

@@ -69,8 +69,8 @@ def more_threads_compute_the_same(subject: Subject) -> None:
     require(
         not wrong,
         expected=f"the results of the step with two threads, within {bound:.0e} times each array's largest element",
-        got=f"with {report['reported']} threads: "
-        + ", ".join(f"{name}: {gap:.1e}" for name, gap in wrong.items()),
+        got=f"with {report['reported']} threads, off by "
+        + ", ".join(f"{gap:.1e} ({name})" for name, gap in wrong.items()),
         look_at="backend.py: differentiate(), where a batch is divided between threads and the gradients of all parts "
         "are added up",
     )
@@ -94,7 +94,7 @@ def _wrong_threads(one: Observation, two: Observation) -> str:
     if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
         return f"{observed}, which is more than it reports"
     if one.reported > 1 and used_by_one < _ONE_THREAD:
-        return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} did the work"
+        return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} threads did the work"
     return _parallel_single_thread(one) or _wrong_threads_of_others(one, two)
 
 
@@ -147,5 +147,5 @@ def _wrong_threads_above_processors(one: Observation, two: Observation, report: 
         )
         if follows and count != str(report["reported"]):
             reported = f"asked for {report['requested']} threads, it reports {report['reported']}"
-            return f"{reported}, and {pool.removeprefix('the threads of ')} has {count}"
+            return f"{reported}, and {pool.removeprefix('the number of threads of ')} has {count}"
     return ""

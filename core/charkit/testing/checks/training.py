@@ -178,7 +178,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
         not np.isfinite(result.loss) and not np.isfinite(result.gradient_norm),
         expected="a loss and a norm that are not finite",
         got=f"loss {result.loss}, norm {result.gradient_norm}",
-        look_at="loss.py and optimizer.py: nothing replaces nan; the core detects and reports it",
+        look_at="loss.py and optimizer.py: nothing replaces NaN; the core detects and reports it",
     )
     network.load_weights(weights_of(_MODEL))
     network.reset_state()
@@ -187,15 +187,15 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
     require_equal(
         arrays,
         {name: right[name] for name in arrays},
-        expected="a step from new weights, unaffected by the nan before it",
+        expected="a step from new weights, unaffected by the NaN before it",
         look_at="backend.py, lstm.py and optimizer.py: arrays that are kept between calls; multiplying by 0 doesn't "
-        "clear them, since 0 * nan is nan",
+        "clear them, since 0 * NaN is NaN",
     )
 
 
 @check("training")
 def precisions_work_side_by_side(subject: Subject) -> None:
-    """Training networks of every precision in turn, two of them on one backend, equals training each alone."""
+    """Networks of every precision, two of them on one backend, train in turn as each would train alone."""
     precisions = subject.precisions()
     alone = {precision: _uninterrupted_run(subject, precision, 3) for precision in precisions}
     backends = [subject.new(precision) for precision in precisions]
@@ -264,7 +264,7 @@ def evaluation_does_not_affect_training(subject: Subject, precision: str) -> Non
         trained,
         _evaluate(network),
         expected="the same evaluation after the weights were copied out and back in",
-        look_at=f"{look_at}: the update may be in place",
+        look_at=f"{look_at}; the update may be in place",
     )
 
 

@@ -93,7 +93,8 @@ class IsolatedProcess:
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         if not is_late:
-            return lines[-1] if lines else "it ended without printing anything"
+            ended = f"; its last output was: {lines[-1]}" if lines else " without printing anything"
+            return f"the process ended{ended}"
         last = f"; its last output was: {lines[-1]}" if lines else ""
         return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was ended{last}"
 

@@ -315,7 +315,7 @@ def thread_variables() -> dict[str, str]:
 def thread_pools() -> dict[str, str]:
     """The number of threads of each loaded BLAS or OpenMP library, by file."""
     return {
-        f"the threads of {os.path.basename(pool['filepath'])}": str(pool["num_threads"])
+        f"the number of threads of {os.path.basename(pool['filepath'])}": str(pool["num_threads"])
         for pool in threadpool_info()
     }
 

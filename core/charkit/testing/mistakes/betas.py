@@ -120,16 +120,16 @@ MISTAKES = (
     Mistake("beta and 1 - beta swapped", _BETAS, _BetasComplemented),
 )
 FAMILIES = (
-    _family("beta1 of {value} instead of {configured}", _beta1, _configured_beta1, _BETA2_FOR_BOTH),
-    _family("beta2 of {value} instead of {configured}", _beta2, _configured_beta2, _BETA1_FOR_BOTH),
+    _family("a beta1 of {value} instead of {configured}", _beta1, _configured_beta1, _BETA2_FOR_BOTH),
+    _family("a beta2 of {value} instead of {configured}", _beta2, _configured_beta2, _BETA1_FOR_BOTH),
     _family(
-        f"beta1 of {{value}} instead of {{configured}}{_IN_CORRECTIONS}",
+        f"a beta1 of {{value}} instead of {{configured}}{_IN_CORRECTIONS}",
         _beta1_throughout,
         _configured_beta1,
         _BETA2_FOR_BOTH + _IN_CORRECTIONS,
     ),
     _family(
-        f"beta2 of {{value}} instead of {{configured}}{_IN_CORRECTIONS}",
+        f"a beta2 of {{value}} instead of {{configured}}{_IN_CORRECTIONS}",
         _beta2_throughout,
         _configured_beta2,
         _BETA1_FOR_BOTH + _IN_CORRECTIONS,

@@ -39,7 +39,7 @@ def gate_orders() -> Iterator[Mistake]:
         )
         yield Mistake(
             f"a swapped gate order of the gradients: {spaced}{known}",
-            "lstm.py, or backend.py differentiate(): gradients have the gates in the order i, f, g, o",
+            "lstm.py, or differentiate() in backend.py: gradients have the gates in the order i, f, g, o",
             _returning(order),
         )
 

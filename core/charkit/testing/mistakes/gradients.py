@@ -11,7 +11,7 @@ from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Cell, Floats, Ints, Oracle, Unrolled
 
 _THROUGH_TIME = (
-    "lstm.py, or backend.py differentiate(): within a batch the gradient flows back through hidden and cell, "
+    "lstm.py, or differentiate() in backend.py: within a batch, the gradient flows back through hidden and cell, "
     "over all time steps"
 )
 _RECURRENT = (

@@ -66,8 +66,8 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     if constant.traces < constant.steps / 2 and _is_traced(habits.alternating, expected):
         yield (
             "retracing with and without masks",
-            f"{_cost(habits.alternating, expected)} when masks are given at every other step; cache both functions, "
-            "compiled with masks and with None",
+            f"{_cost(habits.alternating, expected)} when masks are given at every other step; cache two compiled "
+            "functions, one for masks and one for None",
         )
     predictions = habits.predictions
     if predictions.traces >= predictions.steps / 2:
@@ -121,7 +121,7 @@ def _slow_steps(habits: Habits) -> Iterator[tuple[str, str]]:
         yield (
             "slow steps",
             f"{len(slow)} of {len(seconds)} identical steps took {_ms(median(slow))} instead of {_ms(usual)}; find "
-            "what triggers compilation or garbage collection in those steps",
+            "out whether compilation or garbage collection happens in those steps",
         )
 
 
