@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from charkit.recipe import find_recipe
 from charkit.reproduction import Reproduction, reproduce
 from charkit.system.command_lines import joined
 from charkit.training import events
@@ -27,6 +26,25 @@ EXAMPLES = (
 )
 
 
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="INT",
+        help=f"random seed for a new run (at least 0) {DEFAULT.format(0)}",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="RUN",
+        help="finish a stopped run of the recipe instead of training a new one; if the run has already finished, "
+        "only compare its result",
+        autocompletion=run_paths,
+    ),
+]
 MeasuredText = Annotated[
     str | None,
     typer.Argument(
@@ -47,15 +65,7 @@ def command(
         ),
     ],
     text: MeasuredText = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            metavar="INT",
-            help=f"random seed for a new run (at least 0) {DEFAULT.format(0)}",
-            show_default=False,
-        ),
-    ] = None,
+    seed: Seed = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -64,16 +74,7 @@ def command(
             help=f"directory for the new run {DEFAULT.format('runs/NAME-N, named after the text')}",
         ),
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            "--resume",
-            metavar="RUN",
-            help="finish a stopped run of the recipe instead of training a new one; if the run has already finished, "
-            "only compare its result",
-            autocompletion=run_paths,
-        ),
-    ] = None,
+    resume: Resume = None,
     backend: RecipeBackend = None,
     device: Device = None,
     threads: Threads = None,
@@ -102,7 +103,7 @@ def command(
         if as_json:
             print_json(_as_json(found))
         else:
-            chosen = {"backend": backend or find_recipe(recipe).backend, "threads": threads, "device": device}
+            chosen = {"backend": backend, "threads": threads, "device": device}
             options = (word for key, value in chosen.items() if value for word in (f"--{key}", str(value)))
             _print(
                 to_user(),

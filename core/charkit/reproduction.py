@@ -112,12 +112,12 @@ def reproduce(
     """
     found = find_recipe(recipe)
     _check_results(found)
-    chosen = {"backend": backend, "device": device, "threads": threads}
+    chosen: dict[str, Any] = {"device": device, "threads": threads}
     training: TrainResult | None
     if resume is None:
         _check_text(found, text)
         seed = seed or 0
-        training = _train_anew(recipe, text, seed, run, on_event=on_event, **chosen)
+        training = _train_anew(recipe, text, seed, run, backend=backend, on_event=on_event, **chosen)
         path = training.run
     else:
         if seed is not None or run is not None:
@@ -127,16 +127,11 @@ def reproduce(
             )
         path = as_path("`resume`", resume)
         seed = _check_run(found, path, text)
-        chosen["backend"] = backend = found.backend if backend is None else backend
-        training = _train_on(path, text, on_event=on_event, **chosen)
+        backend = found.backend if backend is None else backend
+        training = _train_on(path, text, backend=backend, on_event=on_event, **chosen)
     results: tuple[ReproducedResult, ...] = ()
     if training is None or training.stopped_because not in INTERRUPTIONS.values():
-        loaded = load_run(
-            path,
-            backend=(found.backend or "numpy") if backend is None else backend,
-            device=device,
-            threads=threads,
-        )
+        loaded = load_run(path, backend=backend or found.backend or "numpy", **chosen)
         losses = {
             split: loaded.evaluate(split=split, progress=progress).loss
             for split in dict.fromkeys(result.split for result in found.results)

@@ -225,7 +225,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("gradients_of_a_large_vocabulary",),
         "a gather's gradient that overwrites",
     ),
-    ("NaN that affects later steps", ClearsByZero, ("not_finite_is_reported",), "0 * nan"),
+    ("NaN that affects later steps", ClearsByZero, ("not_finite_is_reported",), "0 * NaN"),
     ("states shared between networks", SharesStates, ("precisions_work_side_by_side",), "share"),
     (
         "optimizers cached by hash",

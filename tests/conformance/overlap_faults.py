@@ -273,7 +273,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "a maximum that is subtracted only if it is positive",
         faults.loss(maximum_or_zero),
         ("extreme_logits_do_not_overflow",),
-        "here up to",
+        "for logits of any magnitude, here from about",
     ),
     (
         "weight decay applied according to the number of axes",

@@ -59,7 +59,7 @@ def test_what_is_not_declared_is_skipped_with_its_reason() -> None:
 
 
 def test_an_expected_failure_of_what_is_not_declared_fails() -> None:
-    with pytest.raises(AssertionError, match=r"is not declared: bfloat16 .*: remove it"):
+    with pytest.raises(AssertionError, match=r"is not declared: bfloat16 .*; remove it"):
         _run(Reordered, "bfloat16_is_not_float32")
 
 

@@ -334,5 +334,5 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
         return read(folder, name, *rest)
 
     monkeypatch.setattr(OpenFolder, "read", refuse)
-    with pytest.raises(RunError, match=r"r' can't be read \(vocabulary.json: Permission denied\)$"):
+    with pytest.raises(RunError, match=r"r' can't be read: vocabulary.json: Permission denied$"):
         Run.open(path)

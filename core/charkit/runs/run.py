@@ -83,10 +83,9 @@ class Run:
             _check_vocabulary(vocabulary, config)
         except FileNotFoundError as error:
             raise RunError(f"{str(path)!r} is damaged: its {error.filename} is missing") from error
-        except OSError as error:
-            raise RunError(f"{str(path)!r} can't be read ({reason_of(error)})") from error
-        except CharkitError as error:
-            raise RunError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
+        except (CharkitError, OSError) as error:
+            what = "can't be read" if isinstance(error, OSError) else "is damaged"
+            raise RunError(f"{str(path)!r} {what}: {reason_of(error)}") from error
         return cls(path, config, vocabulary, text_sha256)
 
     @classmethod
