@@ -105,11 +105,8 @@ def command(
         else:
             chosen = {"backend": backend, "threads": threads, "device": device}
             options = (word for key, value in chosen.items() if value for word in (f"--{key}", str(value)))
-            _print(
-                to_user(),
-                found,
-                joined(["toolkit", "reproduce", recipe, "--resume", str(found.run), *options]),
-            )
+            resuming = ["toolkit", "reproduce", recipe, "--resume", str(found.run), *options]
+            _print(to_user(), found, joined(resuming))
 
     done = 0 if found.reproduced else 1
     if found.training is None:
