@@ -38,7 +38,7 @@ def describe_observer(event: events.ObserverMessage) -> str:
     """What an observer has to say, or why it gets no more events."""
     if not event.dropped:
         return f"{event.observer}: {event.message}"
-    reason = event.message.removeprefix(f"observer {event.observer!r} ")
+    reason = event.message.replace(f"observer {event.observer!r} ", "it ", 1)
     return f"observer {event.observer!r} was dropped: {reason}; training is not affected"
 
 

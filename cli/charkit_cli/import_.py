@@ -66,7 +66,7 @@ def command(
     user = to_user()
     user.print(
         Text(
-            f"{made.run}: {model.num_layers} x {model.lstm_size}, {model.vocabulary_size} symbols, "
+            f"{made.run}: {model.num_layers} x {model.lstm_size}, {model.vocabulary_size:,} symbols, "
             f"{parameter_count(model):,} parameters, {made.precision}"
         )
     )

@@ -21,7 +21,7 @@ Runs = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="RUN",
-        help=f"directories of one or more runs {DEFAULT.format('the newest in runs/')}",
+        help=f"directories of one or more runs {DEFAULT.format('the one saved last in runs/')}",
         autocompletion=run_paths,
     ),
 ]

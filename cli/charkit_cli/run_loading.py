@@ -23,7 +23,7 @@ RunArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="RUN",
-        help=f"directory of a run {DEFAULT.format('the newest in runs/')}",
+        help=f"directory of a run {DEFAULT.format('the one saved last in runs/')}",
         autocompletion=run_paths,
     ),
 ]

@@ -28,8 +28,8 @@ Spec = Annotated[
     str | None,
     typer.Argument(
         metavar="SPEC|NAME",
-        help="TOML file with the text, fixed settings and axes (the settings to vary); with --resume, a sweep's name "
-        "or directory, by default the newest in sweeps/",
+        help="TOML file with the text, fixed settings and axes (the settings to vary); required for a new sweep; "
+        "with --resume, a sweep's name or directory, by default the one saved last in sweeps/",
     ),
 ]
 Resume = Annotated[

@@ -156,9 +156,7 @@ def _measure(backend: str, device: str | None, threads: int | None, json_output:
     except BackendError as error:
         if json_output:
             print_json({"backend": backend, "error": str(error)})
-        text = (
-            f"the speed could not be measured: {error}; for details, run toolkit verify --backend {backend}"
-        )
+        text = f"error: the speed could not be measured: {error}; for details, run toolkit verify --backend {backend}"
         to_log().print(Text(text, style="bold red"))
         return 1
     if json_output:

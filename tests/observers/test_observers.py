@@ -285,7 +285,7 @@ def test_the_command_line_says_in_one_line_that_one_was_dropped(
     outcome = toolkit.ok("train", text_file, *TINY, "--max-steps", "20", "--track", "mine")
     (line,) = [line for line in outcome.err.splitlines() if "mine" in line]
     assert line.startswith(
-        "note: observer 'mine' was dropped: failed at StepMetrics, step 10: ValueError: no room"
+        "note: observer 'mine' was dropped: it failed at StepMetrics, step 10: ValueError: no room"
     )
     assert line.endswith("; training is not affected")
 

@@ -62,7 +62,9 @@ class PlainTorch:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         self.versions = {"torch": torch.__version__}
-        self.notices = ("its LSTM trains two biases per gate, so their sum changes faster",)
+        self.notices = (
+            "its LSTM trains two biases per gate, so their sum changes faster than a single bias",
+        )
         self._model = CharLstm(model.vocabulary_size, model.lstm_size, model.num_layers, model.dropout)
         self._model.take(weights)
         self._clip = optimizer.clip_threshold

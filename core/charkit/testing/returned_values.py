@@ -44,7 +44,7 @@ def require_precision(arrays: Mapping[str, Array], precision: str, look_at: str)
     for name, array in arrays.items():
         require(
             array.dtype == wanted,
-            expected=f"{name} in {wanted}, like weights and state",
+            expected=f"{name} in {wanted}, the dtype of weights and state",
             got=f"numpy() returned {description(array)}",
             look_at=f"{look_at}: what stores or computes it in {array.dtype}, such as a constant of that dtype",
         )

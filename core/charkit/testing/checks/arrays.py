@@ -18,8 +18,8 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch, difference, require
 
 _TENSOR = (
-    "backend.py: tensor() copies its input; floats take the precision given to __init__; int32 and bool stay as they "
-    "are"
+    "backend.py: tensor() copies its input; floats become float64 if that is the precision, and float32 if it is any "
+    "other, such as bfloat16; int32 and bool stay as they are"
 )
 _NUMPY = "backend.py: numpy() returns a copy that the caller owns"
 
@@ -44,7 +44,7 @@ def parts_are_built(subject: Subject, precision: str) -> None:
 
 @check_precisions("build")
 def weights_out_equal_weights_in(subject: Subject, precision: str) -> None:
-    """Weights are copied in and out in canonical shape, unchanged except for one rounding to the precision."""
+    """Weights are copied in and out in canonical shape, unchanged except for one rounding to the dtype of weights."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     for name, array in weights_of(make_case().model).items():

@@ -106,7 +106,7 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
 
 @check("training")
 def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
-    """Threads among which a backend divides a call don't interfere, whatever their order at each line."""
+    """Threads that share the work of one call don't interfere, even if they alternate line by line."""
     # Many streams are divided where few are not; the other shapes are those of an earlier check.
     many = make_case(batch_size=_MANY_STREAMS, num_steps=1, lstm_size=_WIDE)
     some = case_of_equal_axes(batch_size=6, num_layers=1)

@@ -60,7 +60,7 @@ def precisions_and_devices_are_declared(subject: Subject) -> None:
 
 @check_precisions("build")
 def settings_are_kept(subject: Subject, precision: str) -> None:
-    """In each declared precision, the precision and device are the requested ones, and threads is a number."""
+    """In each declared precision, precision and device are as requested, and threads is a positive integer."""
     backend = _create(subject, precision)
     devices = [subject.device] if subject.device else type(backend).devices()
     kept = {name: getattr(backend, name, None) for name in ("precision", "device", "threads")}

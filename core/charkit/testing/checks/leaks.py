@@ -27,13 +27,13 @@ from charkit.testing.tolerances import require
 _MODEL = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
 #: Weights of 4 MB.
 _WIDE = ModelConfig(vocabulary_size=7, lstm_size=WIDE, num_layers=1)
-_BATCH = (32, 30)
+_BATCH = (64, 15)  # some frameworks compile longer loops for longer
 #: A graph of many nodes and few numbers, with the least memory of its nodes for each symbol of a sequence.
 _SMALL, _LONG, _NODE_BYTES = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=1), (2, 200), 2048
 #: The gates of one batch in float32: the least that a graph of it holds.
 _GRAPH_BYTES = 4 * 4 * _MODEL.lstm_size * _BATCH[0] * _BATCH[1]
 #: The graph of one symbol is small, so this many times the batch is sampled in parallel.
-_PARALLEL = 8
+_PARALLEL = 4
 _WARM_UP = 2
 _ROUND = 16
 #: A leak grows in all of these rounds. A library that allocates once grows in one of them, and kept objects that each
@@ -161,7 +161,7 @@ def results_keep_no_graph(subject: Subject) -> None:
         step,
         graph_bytes=_NODE_BYTES * _LONG[1],
         count=_ROUND // 4,
-        repeated="kept results beyond what their values take up",
+        repeated="kept results, beyond what their values take up",
         look_at="backend.py: differentiate(): detach the nats from the graph",
         baseline=step_keeping_numbers,
     )
@@ -279,6 +279,6 @@ def networks_are_released(subject: Subject) -> None:
         use,
         graph_bytes=sum(4 * array.size for array in weights.values()),
         count=2,
-        repeated="networks that were created and dropped",
+        repeated="networks that were created, used and dropped",
         look_at="backend.py and lstm.py: caches, keyed by network or weights, that are kept outside the parts",
     )

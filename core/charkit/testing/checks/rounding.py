@@ -83,7 +83,7 @@ def logits_are_not_rounded(subject: Subject, precision: str) -> None:
     require(
         gap <= limit,
         expected=f"logits with a relative error of at most {limit:.0e}, because all operands are exact in bfloat16",
-        got=f"a difference of {gap:.1e}",
+        got=f"a relative error of {gap:.1e}",
         look_at=_LOGITS,
     )
 
@@ -106,7 +106,7 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
             gap <= limit,
             expected=f"nats in {what} with a relative error of at most {limit:.0e}, because all operands are exact in "
             "bfloat16",
-            got=f"a difference of {gap:.1e}",
+            got=f"a relative error of {gap:.1e}",
             look_at=_LOGITS,
         )
 
@@ -125,7 +125,7 @@ def cells_are_not_rounded(subject: Subject, precision: str) -> None:
     trained = subject.parts(precision, large.model, large.weights)
     for what, case, after in (
         ("symbol-by-symbol prediction", small, state),
-        ("advancing", small, parts.advance(small.symbols, small.state)),
+        ("advancing the state", small, parts.advance(small.symbols, small.state)),
         ("scoring", large, trained.nats(*large.batch)[1]),
         ("training", large, trained.gradients(*large.batch)[2]),
     ):

@@ -72,7 +72,7 @@ def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
     """260 sequences through 515 units: every unit feeds every gate and has its gradient."""
     case = _wide_layer(batch_size=260, num_steps=2)
     _check_gradients(
-        subject, precision, case, f"units or sequences that are processed in blocks; {_BACKWARD}"
+        subject, precision, case, f"{_BACKWARD}; units or sequences that are processed in blocks"
     )
 
 
@@ -148,7 +148,7 @@ def wide_layers_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def long_sequences_are_scored(subject: Subject, precision: str) -> None:
-    """Sequences of 1,031 symbols, no multiple of a usual block size: each symbol's loss, and the last state."""
+    """Sequences of 1,031 symbols, not a multiple of any common block size: each symbol's loss and the last state."""
     case = make_case(batch_size=2, num_steps=1_031)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = (

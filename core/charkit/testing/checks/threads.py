@@ -147,5 +147,5 @@ def _wrong_threads_above_processors(one: Observation, two: Observation, report: 
         )
         if follows and count != str(report["reported"]):
             reported = f"asked for {report['requested']} threads, it reports {report['reported']}"
-            return f"{reported}, and {pool.removeprefix('the number of threads of ')} has {count}"
+            return f"{reported}, but {pool.removeprefix('the number of threads of ')} uses {count}"
     return ""

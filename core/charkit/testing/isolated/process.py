@@ -128,7 +128,7 @@ class ProcessEndedError(Mismatch):
 
     def __init__(self, status: int, last_line: str, look_at: str) -> None:
         super().__init__(
-            "another process that creates the backend more than once and trains",
+            "a separate process that creates the backend more than once and trains",
             last_line,
             look_at,
         )
