@@ -67,7 +67,8 @@ class NetworkFile:
             missing = isinstance(error, KeyError)  # whose text is the key alone
             reason = f"it lacks the key {error}" if missing else " ".join(str(error).split())
             raise RunError(
-                f"{str(path)!r} was not written by CharRNN.save(): {reason}; to load a run, use charkit.load_run()"
+                f"{str(path)!r} was not written by CharRNN.save(), or is damaged: {reason}; to load a run, use "
+                "charkit.load_run()"
             ) from error
         if found is None:
             raise RunError(

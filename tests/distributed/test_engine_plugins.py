@@ -108,7 +108,8 @@ def test_an_unknown_engine_is_named_with_those_there_are_and_how_to_install_more
     message = str(caught.value)
     assert message.startswith("unknown engine 'loca' (did you mean 'local'?); installed engines: ")
     assert message.endswith(
-        "; to install one of charkit's own engines, run this in charkit's source directory: pip install ./engines/NAME"
+        "; to install one of charkit's own engines, run this in charkit's source directory: "
+        "pip install . ./engines/NAME"
     )
     said = toolkit.error("train", text_file, *TINY, "--workers", "2", "--engine", "loca")
     assert said.startswith("unknown engine 'loca'")

@@ -141,7 +141,7 @@ def test_a_worker_that_answers_as_it_is_given_up_gets_no_other_call(monkeypatch:
     engine = AnsweredMeanwhile(lambda worker, call: "held back" if worker == 0 and call == 2 else "answered")
     notices = _compute(engine, workers=1)
     assert notices == [
-        "a worker responded just as it was stopped as lost; another worker will take its place"
+        "a worker responded just as it was stopped for not responding; another worker will take its place"
     ]
     assert [worker.stopped for worker in engine.workers] == [True, False]
 

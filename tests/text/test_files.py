@@ -119,7 +119,7 @@ def test_two_empty_files(tmp_path: Path) -> None:
 
 def test_a_text_of_one_symbol() -> None:
     message = message_of(TextError, lambda: open_string("aaaa", DataConfig()))
-    assert "only one distinct symbol, 'a'; a model needs at least two" in message
+    assert "only one distinct symbol, 'a'; give a text with at least two different characters" in message
 
 
 def test_a_file_that_can_not_be_opened(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,16 +132,16 @@ def test_json_gives_the_same_vocabulary_back(vocabulary: Vocabulary) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "word"}, "kind: Input should be 'char' or 'byte'"),
+        ({"kind": "word"}, "kind must be 'char' or 'byte'; given 'word'"),
         ({"symbols": ["a", "bc"]}, "'bc' is not a single code point"),
         ({"symbols": ["a", ""]}, "'' is not a single code point"),
         ({"symbols": ["a", "b", "a"]}, "'a' is listed twice"),
         ({"symbols": []}, "lists no symbols"),
-        ({"symbols": [1]}, "symbols.0: Input should be a valid string"),
+        ({"symbols": [1]}, "symbols must be a string; given 1"),
         ({"symbols": ["\ud800"]}, "U+D800 is half of a surrogate pair"),
         ({"kind": "byte"}, "kind 'byte' must not list symbols"),
         ({"format": 2}, "is in format 2, but this version of charkit reads format 1; use a later"),
-        ({"code": "x"}, "code: Extra inputs are not permitted"),
+        ({"code": "x"}, "code is not a known key; given 'x'"),
     ],
 )
 def test_damaged_json_is_refused_in_one_line(change: dict[str, object], message: str) -> None:

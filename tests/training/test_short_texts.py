@@ -37,8 +37,8 @@ def test_workers_divide_a_batch() -> None:
     with pytest.raises(
         ConfigurationError,
         match="`batch_size` must be a multiple of 8 with `workers=2`, because each batch is divided into 8 shards; "
-        "given 4; choose another `batch_size`, or set `shards` to a power of two that divides it, "
-        "and use at most as many workers",
+        "given 4; choose another `batch_size`, or set `shards` to a power of two that divides 4, "
+        "and use at most that many workers",
     ):
         charkit.train(string="abc " * 300, batch_size=4, workers=2)
     assert not list(Path().iterdir())

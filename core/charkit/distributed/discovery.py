@@ -29,7 +29,7 @@ from charkit.plugins.failures import (
 LOCAL = LocalEngine.name
 INSTALL_HINT = (
     "to install one of charkit's own engines, run this in charkit's source directory: "
-    "pip install ./engines/NAME"
+    "pip install . ./engines/NAME"
 )
 _REMEDY = "reinstall it, or choose another `engine`"
 

@@ -203,7 +203,7 @@ class WorkerPool:
                 self._losses = 0
             if running.given_up:
                 self._on_notice(
-                    "a worker responded just as it was stopped as lost; another worker will take its place"
+                    "a worker responded just as it was stopped for not responding; another worker will take its place"
                 )
                 self._start()
             else:
@@ -245,7 +245,7 @@ class WorkerPool:
         if waited > _START_SECONDS and (self._entering or self._ready_count() == 0):
             raise EngineError(
                 f"{len(starting)} of {self._wanted} workers did not start within {_START_SECONDS:.0f} s"
-                f"{self._capacity()}; use fewer `workers`, or a larger cluster"
+                f"{self._capacity()}; use fewer `workers`, or a cluster with more free processors"
             )
 
     def _capacity(self) -> str:

@@ -219,7 +219,8 @@ def _choose_vocabulary(wanted: Wanted, kind: Kind, seen: NDArray[np.intp]) -> Vo
         return Vocabulary.bytes()
     if seen.size == 1:
         raise TextError(
-            f"the text has only one distinct symbol, {chr(int(seen[0]))!r}; a model needs at least two"
+            f"the text has only one distinct symbol, {chr(int(seen[0]))!r}; give a text with at least two different "
+            "characters"
         )
     return Vocabulary.of_code_points(seen)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from charkit.config import first_problem
 from charkit.errors import RunError, TextError, UnknownSymbolsError, shown
 from charkit.strict_json import parse_json
 
@@ -166,11 +167,7 @@ class Vocabulary:
         try:
             stored = _Stored.model_validate(parse_json(text))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise RunError(
-                f"the vocabulary is damaged: {where + ': ' if where else ''}{first['msg']}"
-            ) from error
+            raise RunError(f"the vocabulary is damaged: {first_problem(error)}") from error
         except ValueError as error:
             raise RunError(f"the vocabulary is damaged: {error}") from error
         if stored.format != FORMAT:

@@ -94,7 +94,7 @@ class Workers:
             raise ConfigurationError(
                 f"`batch_size` must be a multiple of {shards} with `workers={self.count}`, because each batch is "
                 f"divided into {shards} shards; given {batch_size}; choose another `batch_size`, or set `shards` to a "
-                "power of two that divides it, and use at most as many workers"
+                f"power of two that divides {batch_size}, and use at most that many workers"
             )
         return merge(settings, {"data": {"shards": shards}})
 
