@@ -66,7 +66,7 @@ def test_a_failing_case_is_reduced_to_what_matters(backend: type[NumpyBackend], 
 
 def test_an_error_is_located() -> None:
     result = _judge(backend_faults.Raising, 5)
-    assert result.expected.startswith("no error in case 0 of seed 0, reduced to float32, 1 layer of 1 unit")
+    assert result.expected.startswith("no error in case 1 of seed 0, reduced to float32, 1 layer of 1 unit")
     assert "backend_faults.py" in result.look_at
 
 

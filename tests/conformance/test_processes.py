@@ -40,7 +40,7 @@ def test_a_process_that_does_not_respond_is_ended(tmp_path: Path, monkeypatch: p
     finally:
         silent.end()
     assert ended.value.got == (
-        "no response within 2 s, so the process was ended; its last output was: compiling"
+        "no response within 2 s, so the process was killed; its last output was: compiling"
     )
 
 
@@ -55,11 +55,11 @@ def test_norm_in_the_order_of_a_set() -> None:
 @pytest.mark.parametrize(
     ("backend", "got"),
     [
-        (thread_faults.IgnoresOne, "it reports 1 and 2, and"),
-        (thread_faults.IgnoresTwo, "it reports 1 and 2, and"),
-        (thread_faults.ReportsTwo, "it reports 2 and 2, and"),
+        (thread_faults.IgnoresOne, "it reports 1 and 2, but"),
+        (thread_faults.IgnoresTwo, "it reports 1 and 2, but"),
+        (thread_faults.ReportsTwo, "it reports 2 and 2, but"),
         (thread_faults.ReportsOneUsesTwo, "it reports 1, but several ran at once"),
-        (thread_faults.ReportsTwoUsesOne, "it reports 2, and 1.0 threads did the work"),
+        (thread_faults.ReportsTwoUsesOne, "it reports 2, but 1.0 threads did the work"),
         (thread_faults.CapsThreads, f"asked for {available_threads() + 1} threads, it reports"),
         (
             thread_faults.ForgetsItsChoice,

@@ -68,7 +68,7 @@ def _error_text(out: Any, array: Array) -> str:
 
 @check_precisions("build")
 def arrays_keep_type_and_shape(subject: Subject, precision: str) -> None:
-    """Symbols stay int32, masks bool, scalars 0-d; arrays of any width, strides and byte order keep their elements."""
+    """Symbols stay int32, masks bool, scalars 0-d; arrays of any item size, strides or byte order keep their values."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     arrays: dict[str, tuple[Array, Any]] = {

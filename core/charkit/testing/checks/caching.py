@@ -169,7 +169,7 @@ def replaced_weights_are_released(subject: Subject) -> None:
     kept = sum(reference() is not None for reference in old)
     require(
         not kept,
-        expected="replaced weights to be released once they are no longer referenced",
+        expected="replaced weights to be released once other weights are used",
         got=f"{kept} of {len(old)} replaced arrays still in memory",
         look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept only until other weights are "
         "used",

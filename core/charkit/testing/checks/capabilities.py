@@ -80,7 +80,7 @@ def weight_decay_of_eleven_layers(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", capability="weight_decay")
 def weight_decay_applies_to_matrices_only(subject: Subject, precision: str) -> None:
-    """Without gradients, every matrix shrinks by the fraction learning_rate * weight_decay, and no bias changes."""
+    """With zero gradients, every matrix shrinks by the fraction learning_rate * weight_decay, and no bias changes."""
     look_at = f"{_DECAY}; charkit.weights.decays determines which arrays decay"
     check_updates(subject, precision, _updates(_DECAYING, [zeros_of(MODEL)]), look_at=look_at)
 

@@ -141,7 +141,7 @@ def threads_of_a_call_work_at_the_same_time(subject: Subject) -> None:
 
 @check("training")
 def networks_are_interrupted(subject: Subject) -> None:
-    """Two networks, each stopped at any line of the plugin while the other goes on, give correct results."""
+    """Two networks, each paused at any line of the plugin while the other goes on, give correct results."""
     case = make_case(num_layers=1, num_steps=1)  # of earlier checks, and with few lines
     sources = sources_of_subject(subject)
     parts = [Parts(subject.new("float32"), case.model, weights_of(case.model, stream)) for stream in (50, 70)]

@@ -116,7 +116,7 @@ def versions_are_reported(subject: Subject) -> None:
         lambda: versions_of(subject.backend("float32")),
         "versions(): a dictionary of library names and their versions, as text",
     )
-    require(len(versions) > 0, expected="versions() of at least one library", got="none", look_at=_CLASS)
+    require(len(versions) > 0, expected="versions(): at least one library", got="none", look_at=_CLASS)
     repeated = versions_of(subject.backend("float32"))
     require(
         repeated == versions,

@@ -17,7 +17,7 @@ _ARRAYS = (
     "arrays that are kept between calls: their shapes and strides must be those of the current call, and nothing in "
     "them may be left over from earlier calls"
 )
-_COMPILED = "backend.py: compile(): later calls of a function may differ from its first call"
+_COMPILED = "backend.py: compile(): shapes and masks of later calls may differ from those of the first call"
 
 
 def _fresh_parts(subject: Subject, precision: str, case: Case) -> Parts:

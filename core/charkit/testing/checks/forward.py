@@ -265,7 +265,7 @@ def only_the_state_is_carried(subject: Subject, precision: str) -> None:
         _by_name(from_itself),
         _by_name(from_copy),
         expected="the same bits from a state and from its copy",
-        look_at="lstm.py: the state has a higher-precision dtype than numpy() returns, or is also stored elsewhere",
+        look_at="lstm.py: a state of a higher-precision dtype than numpy() returns, or one also stored elsewhere",
     )
 
 

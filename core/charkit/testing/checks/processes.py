@@ -111,7 +111,7 @@ def threads_end_with_the_process(subject: Subject) -> None:
     )
     require(
         ends_by_itself(subject, _END_SECONDS),
-        expected=f"a process that ends within {_END_SECONDS:.0f} seconds of its last line of code",
+        expected=f"a process that ends within {_END_SECONDS:.0f} s of its last line of code",
         got="a process that keeps running",
         look_at=look_at,
     )

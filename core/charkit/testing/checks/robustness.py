@@ -152,7 +152,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
         not wrong,
         expected="MemoryError from tensor() if the copy of an array does not fit in memory",
         got="; ".join(f"{what}: {raised[:200]}" for what, raised in wrong.items()),
-        look_at=f"backend.py: tensor(); {MEMORY}",
+        look_at=MEMORY,
     )
     require(
         report["is_memory_error"],
@@ -209,7 +209,7 @@ _ROUNDS, _CALLS = 3, 20
 
 @check("training")
 def calls_leak_no_objects(subject: Subject) -> None:
-    """Training steps, and evaluations and predictions after them and after a failed step, leak no Python objects."""
+    """Training steps leak no Python objects, nor do later evaluations and predictions, even after a failed step."""
     case = stepping_case()  # model and shapes of earlier checks, already compiled
     network = CharRNN.from_config(case.model, STEPPING, subject.backend("float32"), batch_size=3, num_steps=6)
     state, smaller_state = network.initial_state(3), network.initial_state(2)

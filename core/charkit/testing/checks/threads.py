@@ -83,7 +83,7 @@ def _wrong_threads(one: Observation, two: Observation) -> str:
     used_by_one, used_by_two = one.training.threads, two.training.threads
     ratio = used_by_two / used_by_one
     reported = f"asked for 1 and 2 threads, it reports {one.reported} and {two.reported}"
-    observed = f"{reported}, and {used_by_one:.1f} and {used_by_two:.1f} threads shared the work"
+    observed = f"{reported}, but {used_by_one:.1f} and {used_by_two:.1f} threads shared the work"
     if one.reported > two.reported:
         return observed
     is_same = _is_like(two.training, one.training) or _is_parallel(one.training)
@@ -94,7 +94,7 @@ def _wrong_threads(one: Observation, two: Observation) -> str:
     if ratio > _TOO_MANY_RATIO * two.reported / one.reported:
         return f"{observed}, which is more than it reports"
     if one.reported > 1 and used_by_one < _ONE_THREAD:
-        return f"asked for 1 thread, it reports {one.reported}, and {used_by_one:.1f} threads did the work"
+        return f"asked for 1 thread, it reports {one.reported}, but {used_by_one:.1f} threads did the work"
     return _parallel_single_thread(one) or _wrong_threads_of_others(one, two)
 
 
@@ -113,7 +113,7 @@ def _wrong_threads_of_others(one: Observation, two: Observation) -> str:
                 f"{use.threads:.1f} threads did the work, compared with {one.training.threads:.1f} when it was "
                 "asked for 1"
             )
-            return f"{start} {reported}, and {did}"
+            return f"{start} {reported}, but {did}"
     return ""
 
 

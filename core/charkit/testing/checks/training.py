@@ -240,7 +240,7 @@ def _logits(network: CharRNN) -> Array:
 
 @check_precisions("training", among=("float32",))
 def evaluation_does_not_affect_training(subject: Subject, precision: str) -> None:
-    """Between two steps, evaluation with another batch shape, predictions and gradients do not change the results."""
+    """Between two steps, predictions, gradients and evaluation with another batch shape do not change the results."""
     right = _uninterrupted_run(subject, precision, 2)
     network = _network(subject.new(precision))
     network.train_step(*_step_batch(1))

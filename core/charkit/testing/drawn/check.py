@@ -22,7 +22,7 @@ def drawn_check(count: int, seed: int) -> Check:
             on_precision(f"{number + 1} of {count}")
             case = draw_case(seed, number, subject.precisions(), subject.capabilities())
             if _failure(subject, case) is not None:
-                raise _finding(subject, case, f"case {number} of seed {seed}")
+                raise _finding(subject, case, f"case {number + 1} of seed {seed}")
 
     promise = (
         "Networks with sizes and settings drawn at random compute what the oracle computes, call after call."

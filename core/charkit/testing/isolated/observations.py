@@ -28,7 +28,10 @@ from charkit.testing.isolated.processor_use import (
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch
 
-MEMORY = "backend.py: compile() and numpy() turn the framework's out-of-memory error, and no other, into MemoryError"
+MEMORY = (
+    "backend.py: tensor(), compile() and numpy() turn the framework's out-of-memory error, and no other, into "
+    "MemoryError"
+)
 
 
 #: What the second process is asked for before it ends. More threads than processors come last: those may stay, and

@@ -96,7 +96,7 @@ class IsolatedProcess:
             ended = f"; its last output was: {lines[-1]}" if lines else " without printing anything"
             return f"the process ended{ended}"
         last = f"; its last output was: {lines[-1]}" if lines else ""
-        return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was ended{last}"
+        return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was killed{last}"
 
     def close(self) -> None:
         """Sends no more requests, whereupon the process ends by itself."""
