@@ -34,14 +34,6 @@ def describe_stopping(event: events.Stopping) -> str:
     return f"{IN_WORDS[event.reason]}: stopping once everything is saved{second}"
 
 
-def describe_observer(event: events.ObserverMessage) -> str:
-    """What an observer has to say, or why it gets no more events."""
-    if not event.dropped:
-        return f"{event.observer}: {event.message}"
-    reason = event.message.replace(f"observer {event.observer!r} ", "it ", 1)
-    return f"observer {event.observer!r} was dropped: {reason}; training is not affected"
-
-
 def describe_save_failure(event: events.SaveFailed) -> str:
     """What could not be written, and which steps would be lost; shown each time, so that it can't be missed."""
     return (

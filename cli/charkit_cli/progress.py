@@ -15,7 +15,6 @@ from rich.text import Text
 
 from charkit.training import events
 from charkit_cli.event_lines import (
-    describe_observer,
     describe_plan,
     describe_save_failure,
     describe_start,
@@ -84,7 +83,7 @@ class PlainProgress:
             case events.WorkerReplaced():
                 print_notices(self._console, (event.message,))
             case events.ObserverMessage():
-                print_notices(self._console, (describe_observer(event),))
+                print_notices(self._console, (event.line(),))
             case events.SaveFailed():
                 self._print(describe_save_failure(event))
             case events.Saved():
@@ -174,7 +173,7 @@ class LiveProgress:
             case events.WorkerReplaced():
                 print_notices(self._console, (event.message,))
             case events.ObserverMessage():
-                print_notices(self._console, (describe_observer(event),))
+                print_notices(self._console, (event.line(),))
             case events.SaveFailed():
                 self._console.print(Text(describe_save_failure(event), style="bold red"))
             case events.SchedulePlanned():

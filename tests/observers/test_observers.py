@@ -275,7 +275,7 @@ def test_without_an_event_handler_a_dropped_one_is_logged(
     install(f"{AT_10}raise ValueError('no room')")
     train(text_file, max_steps=20, track="mine")
     (line,) = [record.getMessage() for record in caplog.records if "observer" in record.getMessage()]
-    assert line.startswith("observer 'mine' was dropped: observer 'mine' failed at StepMetrics, step 10")
+    assert line.startswith("observer 'mine' was dropped: it failed at StepMetrics, step 10")
 
 
 def test_the_command_line_says_in_one_line_that_one_was_dropped(

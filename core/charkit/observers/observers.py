@@ -135,9 +135,7 @@ class Observers:
         if self._on_event is not None:
             self._on_event(message)
         elif message.dropped:
-            _log.warning(
-                "observer %r was dropped: %s; training is not affected", message.observer, message.message
-            )
+            _log.warning("%s", message.line())
         else:
             _log.info("observer %r: %s", message.observer, message.message)
 

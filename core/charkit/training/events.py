@@ -157,6 +157,14 @@ class ObserverMessage:
     message: str
     dropped: bool = False
 
+    def line(self) -> str:
+        """What the user reads: the message, and if the observer was dropped, that training continues."""
+        if not self.dropped:
+            return f"{self.observer}: {self.message}"
+        name = f"observer {self.observer!r}"
+        reason = self.message.replace(f"{name} ", "it ", 1)
+        return f"{name} was dropped: {reason}; training is not affected"
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from charkit.version import version
 from charkit_pages import formatting
 from charkit_pages.template import render
 from charkit_sweep.page import charts
@@ -35,6 +36,7 @@ def render_html(view: SweepView) -> str:
         "sweep.html.jinja",
         view=view,
         result=view.result,
+        version=version(),
         best=view.result.best,
         columns=_columns(view),
         rows=_rows(view),
