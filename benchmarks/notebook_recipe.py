@@ -16,7 +16,8 @@ The plain loop's weights alone are beside it with their vocabulary, for ``toolki
     python -m benchmarks notebook-recipe ... --charkit --state charkit.safetensors
 
 A smaller model shows in minutes whether charkit learns as this loop does. With ``--charkit``, ``charkit.CharRNN``
-trains on its PyTorch backend, from the same initial weights, on the same batches and with the same reading.
+trains on its PyTorch backend, from the same initial weights, on the same batches and with the same reading. With
+``--by-symbol``, what a state has learned of line breaks is shown apart from the rest.
 """
 
 from __future__ import annotations
@@ -81,14 +82,30 @@ def batches(data: NDArray[np.int64], shape: Shape) -> Iterator[tuple[NDArray[np.
 
 
 @torch.no_grad()
-def validate(model: Notebook, data: NDArray[np.int64]) -> float:
-    """The notebook's reading: the mean of the batches' losses, in nats."""
+def nats_of_batches(model: Notebook, data: NDArray[np.int64]) -> list[tuple[Tensor, Tensor]]:
+    """The loss of each symbol of each batch, in nats, and the symbols, both ``(batch * time,)``."""
     model.eval()
-    state, losses = model.zero_state(), []
+    state, found = model.zero_state(), []
     for x, y in batches(data, model.shape):
         logits, state = model(torch.from_numpy(x), state)
-        losses.append(nn.functional.cross_entropy(logits, torch.from_numpy(y).flatten()).item())
-    return float(np.mean(losses))
+        targets = torch.from_numpy(y).flatten()
+        found.append((nn.functional.cross_entropy(logits, targets, reduction="none"), targets))
+    return found
+
+
+def validate(model: Notebook, data: NDArray[np.int64]) -> float:
+    """The notebook's reading: the mean of the batches' losses, in nats."""
+    return float(np.mean([nats.mean().item() for nats, _ in nats_of_batches(model, data)]))
+
+
+def by_symbol(model: Notebook, data: NDArray[np.int64], symbols: dict[str, int]) -> dict[str, float]:
+    """The parts of the validation loss that line breaks, spaces and all other symbols have in it, in nats."""
+    nats, targets = (torch.cat(each) for each in zip(*nats_of_batches(model, data), strict=True))
+    parts = {
+        name: (nats[targets == symbols[symbol]].sum() / len(nats)).item()
+        for name, symbol in {"line breaks": "\n", "spaces": " "}.items()
+    }
+    return {**parts, "others": nats.mean().item() - sum(parts.values())}
 
 
 class InPlainLoop:
@@ -178,6 +195,7 @@ class InCharkit:
     def restore(self, path: Path) -> None:
         """The inverse of ``save``."""
         self._network = CharRNN.load(path, backend="torch", threads=self._threads)
+        self._give_weights()
 
     def _give_weights(self) -> None:
         own = self._network.weights()
@@ -203,6 +221,9 @@ def main() -> None:
     parser.add_argument("--num-steps", type=positive_integer, default=Shape().num_steps)
     parser.add_argument("--characters", type=positive_integer, help="of the text's beginning [default: all]")
     parser.add_argument("--charkit", action="store_true", help="train in charkit")
+    parser.add_argument(
+        "--by-symbol", action="store_true", help="only print the parts of the state's validation loss"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -210,18 +231,26 @@ def main() -> None:
     symbols = {symbol: number for number, symbol in enumerate(sorted(set(text)))}
     data = np.array([symbols[symbol] for symbol in text], dtype=np.int64)
     model = Notebook(len(symbols), Shape(options.lstm_size, options.batch_size, options.num_steps))
-    if options.charkit:
-        _train(InCharkit(model, options.seed, options.threads), model, data, options)
+    trainer = InCharkit(model, options.seed, options.threads) if options.charkit else InPlainLoop(model)
+    if options.by_symbol:
+        trainer.restore(options.state)
+        print(json.dumps(by_symbol(model, data[_border(data) :], symbols)))
         return
-    options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
-    _train(InPlainLoop(model), model, data, options)
+    if not options.charkit:
+        options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
+    _train(trainer, model, data, options)
+
+
+def _border(data: NDArray[np.int64]) -> int:
+    """Where the held-out tenth begins."""
+    return int(len(data) * 0.9)
 
 
 def _train(
     trainer: InPlainLoop | InCharkit, model: Notebook, data: NDArray[np.int64], options: argparse.Namespace
 ) -> None:
     """Trains, or continues, and writes the state after every epoch."""
-    border = int(len(data) * 0.9)
+    border = _border(data)
     history: list[dict[str, float]] = []
     log = options.state.with_suffix(".jsonl")
     if options.state.exists():
