@@ -241,7 +241,7 @@ def test_a_mistake_is_one_line_that_names_it(changes: dict[str, Any], message: s
         ),
         (
             'on_save_error = "continue"',
-            "sets training.on_save_error, which can't be set in a sweep: a sweep stops",
+            "sets training.on_save_error, which can't be set in a sweep: a sweep always stops",
         ),
     ],
 )
