@@ -78,7 +78,7 @@ def _lines(found: SystemInfo) -> Iterator[str]:
     yield f"system     {found.system}"
     bfloat16 = "with" if found.bfloat16_instructions else "without"
     yield f"processor  {found.processor}, {bfloat16} bfloat16 instructions"
-    yield f"processors {found.usable()}"
+    yield f"processors {found.describe_processors()}"
     if found.memory_bytes:
         yield f"memory     {found.memory_bytes / 2**30:.1f} GiB"
     for blas in found.blas:

@@ -67,7 +67,7 @@ class SystemInfo:
     environment: dict[str, str]
     backends: InstalledBackends
 
-    def usable(self) -> str:
+    def describe_processors(self) -> str:
         """How many processors this process may use, such as "2 of 8 usable"; without their number if it is unknown."""
         of_all = "" if self.processors is None else f" of {self.processors}"
         return f"{self.usable_processors}{of_all} usable"
@@ -89,7 +89,7 @@ class SystemInfo:
                 ("Python", self.python),
                 ("system", self.system),
                 ("processor", self.processor),
-                ("processors", self.usable()),
+                ("processors", self.describe_processors()),
                 ("memory", memory),
                 ("libraries", ", ".join(f"{name} {each}" for name, each in self.libraries.items())),
                 *(("variable", f"{name}={value}") for name, value in self.environment.items()),

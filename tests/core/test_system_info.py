@@ -121,6 +121,6 @@ def test_what_is_no_list_of_names(field: str, given: Any, tried: list[dict[str, 
 
 def test_an_unknown_number_of_processors_is_left_out() -> None:
     found = replace(charkit.info(), processors=None, usable_processors=4)
-    assert found.usable() == "4 usable"
+    assert found.describe_processors() == "4 usable"
     assert "4 usable" in found._repr_html_()
-    assert replace(found, processors=8).usable() == "4 of 8 usable"
+    assert replace(found, processors=8).describe_processors() == "4 of 8 usable"

@@ -89,7 +89,7 @@ class IsolatedProcess:
         return json.loads(line)
 
     def _why_it_ended(self, *, is_late: bool) -> str:
-        """The last line of its standard error, after that it was ended because it did not respond in time."""
+        """Whether it ended by itself or was killed for being late, with the last line of its standard error."""
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         if not is_late:
