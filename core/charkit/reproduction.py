@@ -190,7 +190,11 @@ def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> 
     seed = run.config.training.seed
     expected, _ = configure(recipe, {"training": {"seed": seed}}, symbols, run.config.model.vocabulary_size)
     progress = run.checkpoint("latest")[0].progress
-    own = run.config.model_copy(update={"optimizer": progress.optimizer, "training": progress.training})
+    limit = (
+        progress.training.time_limit or run.config.training.time_limit
+    )  # a session that resumes may have none
+    training = progress.training.model_copy(update={"time_limit": limit})
+    own = run.config.model_copy(update={"optimizer": progress.optimizer, "training": training})
     for section in ("model", "data", "optimizer", "training"):
         ours, theirs = (getattr(config, section).model_dump(exclude=_PLACES) for config in (own, expected))
         for key, value in theirs.items():
