@@ -11,6 +11,7 @@ from typing import Any
 from charkit.api import train
 from charkit.argument_checks import as_path
 from charkit.config import DataConfig
+from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, TextError, shown
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
@@ -126,9 +127,9 @@ def reproduce(
                 f"`resume` continues a run with its own seed and name; leave `{given}` out"
             )
         path = as_path("`resume`", resume)
-        seed = _check_run(found, path, text)
+        seed, remaining = _check_run(found, path, text)
         backend = found.backend if backend is None else backend
-        training = _train_on(path, text, backend=backend, on_event=on_event, **chosen)
+        training = _train_on(path, text, time_limit=remaining, backend=backend, on_event=on_event, **chosen)
     results: tuple[ReproducedResult, ...] = ()
     if training is None or training.stopped_because not in INTERRUPTIONS.values():
         loaded = load_run(path, backend=backend or found.backend or "numpy", **chosen)
@@ -168,8 +169,8 @@ def _train_on(path: Path, text: str | PathLike[str] | None, **chosen: Any) -> Tr
 _PLACES = {"text", "glob"}
 
 
-def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> int:
-    """The seed of a run of this recipe.
+def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> tuple[int, str | None]:
+    """The seed of a run of this recipe, and the time limit for the session that resumes it, if it needs one.
 
     Raises RunError if it is not a run or its text has moved, TextError for a run on another text than that of the
     recipe's results, and ConfigurationError for one with other settings than the recipe's.
@@ -190,9 +191,7 @@ def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> 
     seed = run.config.training.seed
     expected, _ = configure(recipe, {"training": {"seed": seed}}, symbols, run.config.model.vocabulary_size)
     progress = run.checkpoint("latest")[0].progress
-    limit = (
-        progress.training.time_limit or run.config.training.time_limit
-    )  # a session that resumes may have none
+    limit = run.config.training.time_limit  # a session that resumed may have had none, or another one
     training = progress.training.model_copy(update={"time_limit": limit})
     own = run.config.model_copy(update={"optimizer": progress.optimizer, "training": training})
     for section in ("model", "data", "optimizer", "training"):
@@ -203,7 +202,14 @@ def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> 
                     f"{str(path)!r} was not trained with the settings of the recipe {recipe.label!r}: its `{key}` is "
                     f"{shown(ours[key])} instead of {shown(value)}; leave out `resume` to train a new run"
                 )
-    return seed
+    if limit is not None and training.schedule == "constant":
+        raise ConfigurationError(
+            f"a run of the recipe {recipe.label!r} can't be resumed, because it trains for {limit} at a constant "
+            "learning rate, so where it ends depends on the machine's speed; leave out `resume` to train a new run"
+        )
+    if limit is None or progress.plan is not None:  # the plan says where the run ends
+        return seed, None
+    return seed, f"{max(1.0, duration_seconds(limit) - progress.elapsed_seconds):.1f}s"
 
 
 def _check_results(recipe: Recipe) -> None:

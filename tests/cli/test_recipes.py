@@ -244,6 +244,33 @@ def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(
         assert [result["loss"] for result in answer["results"]] == [measured_loss]
 
 
+@pytest.mark.timeout(120)
+def test_a_reproduction_with_a_time_limit_resumes_within_it(
+    toolkit: Toolkit, text_file: Path, measured_loss: float
+) -> None:
+    write_measured(text_file, [measured_loss, measured_loss + 0.01])
+    by_steps = Path("mine.toml").read_text()
+    cosine = by_steps.replace(
+        "max_steps = 6\n", 'epochs = 1_000_000\ntime_limit = "3s"\nschedule = "cosine"\n'
+    )
+    Path("mine.toml").write_text(cosine)
+    toolkit.ok("train", text_file, "--recipe", "mine.toml", "--threads", "1", "--stop-at", "3", "--run", "r")
+    resumed, finished = (
+        json.loads(toolkit("reproduce", "mine.toml", "--resume", "r", "--threads", "1", "--json").out)
+        for _ in range(2)
+    )
+    assert (resumed["stopped_because"], finished["stopped_because"]) == ("time_limit", None)
+    assert resumed["results"] == finished["results"]
+    last = lines_of(Path("r/metrics.jsonl"))[-1]
+    assert last["step"] > 3
+    assert last["elapsed_seconds"] < 4
+    Path("mine.toml").write_text(cosine.replace("cosine", "constant"))
+    toolkit.ok("train", text_file, "--recipe", "mine.toml", "--threads", "1", "--stop-at", "3", "--run", "c")
+    assert "it trains for 3s at a constant learning rate" in toolkit.error(
+        "reproduce", "mine.toml", "--resume", "c"
+    )
+
+
 def test_runs_that_are_none_of_the_recipe_are_not_compared(
     toolkit: Toolkit, text_file: Path, measured_loss: float
 ) -> None:
