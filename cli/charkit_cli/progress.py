@@ -104,7 +104,7 @@ class PlainProgress:
             self._print(self._line(metrics))
 
     def _line(self, metrics: events.StepMetrics) -> str:
-        total = self._total_steps or metrics.step
+        total = max(metrics.step, self._total_steps or 0)  # the estimate may be a step too low
         validation = "" if metrics.validation_loss is None else f"  validation {metrics.validation_loss:.4f}"
         per_second = metrics.characters_per_second  # 0 where a session begins with a validation that was due
         speed = f"  {per_second:,.0f} characters/s" if per_second else ""
