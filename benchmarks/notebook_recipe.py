@@ -17,7 +17,8 @@ The plain loop's weights alone are beside it with their vocabulary, for ``toolki
 
 A smaller model shows in minutes whether charkit learns as this loop does. With ``--charkit``, ``charkit.CharRNN``
 trains on its PyTorch backend, from the same initial weights, on the same batches and with the same reading. With
-``--by-symbol``, what a state has learned of line breaks is shown apart from the rest.
+``--by-symbol``, what a state has learned of line breaks is shown apart from the rest. ``--dropout-seed`` and
+``--one-bias`` change one thing each: the masks, or the second bias that PyTorch has in each gate.
 """
 
 from __future__ import annotations
@@ -70,6 +71,19 @@ class Notebook(nn.Module):
         zeros = torch.zeros(LAYERS, self.shape.batch_size, self.shape.lstm_size)
         return zeros, zeros.clone()
 
+    def train_one_bias(self) -> None:
+        """Leaves one bias in each gate to be trained, the sum of PyTorch's two, as in charkit."""
+        for layer in range(LAYERS):
+            kept, other = (getattr(self.lstm, f"bias_{kind}_l{layer}") for kind in ("ih", "hh"))
+            with torch.no_grad():
+                kept += other
+                other.zero_()
+            other.requires_grad_(False)
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return {name: each for name, each in self.named_parameters() if each.requires_grad}
+
 
 def batches(data: NDArray[np.int64], shape: Shape) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Inputs and targets ``(batch, time)``; the very last target of a row is its first symbol, as in the notebook."""
@@ -113,7 +127,7 @@ class InPlainLoop:
 
     def __init__(self, model: Notebook) -> None:
         self._model = model
-        self._optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+        self._optimizer = torch.optim.Adam(model.trained_parameters().values(), lr=LEARNING_RATE)
 
     def train_epoch(self, data: NDArray[np.int64]) -> float:
         """One pass; returns its mean loss in nats, with dropout."""
@@ -135,7 +149,7 @@ class InPlainLoop:
         """Writes weights, moments and the generator's state, and the weights alone beside them."""
         weights = {name: tensor.contiguous() for name, tensor in self._model.state_dict().items()}
         tensors = dict(weights)
-        for index, (name, parameter) in enumerate(self._model.named_parameters()):
+        for index, (name, parameter) in enumerate(self._model.trained_parameters().items()):
             for key in ("exp_avg", "exp_avg_sq", "step"):
                 tensors[f"adam.{key}.{index}.{name}"] = self._optimizer.state[parameter][key].contiguous()
         save_file({**tensors, "random": torch.get_rng_state()}, path)
@@ -145,7 +159,7 @@ class InPlainLoop:
         """The inverse of ``save``."""
         tensors = load_file(path)
         self._model.load_state_dict({name: tensors[name] for name in self._model.state_dict()})
-        for index, (name, parameter) in enumerate(self._model.named_parameters()):
+        for index, (name, parameter) in enumerate(self._model.trained_parameters().items()):
             self._optimizer.state[parameter] = {
                 key: tensors[f"adam.{key}.{index}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
             }
@@ -155,7 +169,7 @@ class InPlainLoop:
 class InCharkit:
     """The same model in charkit, from the weights of the plain one, to which it gives its own back for a reading."""
 
-    def __init__(self, model: Notebook, seed: int, threads: int) -> None:
+    def __init__(self, model: Notebook, dropout_seed: int, threads: int) -> None:
         self._plain, self._threads = model, threads
         self._network = CharRNN(
             model.symbols,
@@ -168,7 +182,7 @@ class InCharkit:
             DROPOUT,
             backend="torch",
             threads=threads,
-            seed=seed,
+            seed=dropout_seed,
         )
         plain = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
         weights = {"output.weight": plain["linear.weight"], "output.bias": plain["linear.bias"]}
@@ -220,7 +234,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=positive_integer, default=Shape().batch_size)
     parser.add_argument("--num-steps", type=positive_integer, default=Shape().num_steps)
     parser.add_argument("--characters", type=positive_integer, help="of the text's beginning [default: all]")
-    parser.add_argument("--charkit", action="store_true", help="train in charkit")
+    parser.add_argument("--dropout-seed", type=int, help="of the dropout masks alone [default: from --seed]")
+    trained = parser.add_mutually_exclusive_group()
+    trained.add_argument("--charkit", action="store_true", help="train in charkit")
+    trained.add_argument("--one-bias", action="store_true", help="one bias in each gate of the plain loop")
     parser.add_argument(
         "--by-symbol", action="store_true", help="only print the parts of the state's validation loss"
     )
@@ -231,7 +248,12 @@ def main() -> None:
     symbols = {symbol: number for number, symbol in enumerate(sorted(set(text)))}
     data = np.array([symbols[symbol] for symbol in text], dtype=np.int64)
     model = Notebook(len(symbols), Shape(options.lstm_size, options.batch_size, options.num_steps))
-    trainer = InCharkit(model, options.seed, options.threads) if options.charkit else InPlainLoop(model)
+    if options.one_bias:
+        model.train_one_bias()
+    dropout_seed = options.seed if options.dropout_seed is None else options.dropout_seed
+    if options.dropout_seed is not None:
+        torch.manual_seed(options.dropout_seed)
+    trainer = InCharkit(model, dropout_seed, options.threads) if options.charkit else InPlainLoop(model)
     if options.by_symbol:
         trainer.restore(options.state)
         print(json.dumps(by_symbol(model, data[_border(data) :], symbols)))
