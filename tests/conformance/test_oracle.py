@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from math import exp, log, sqrt, tanh
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from charkit.backend import Moments
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing.blas_threads import one_blas_thread
 from charkit.testing.cases import Case, make_case
-from charkit.testing.oracle import Arrays, Oracle, zero_state
+from charkit.testing.oracle import Arrays, Oracle, Unrolled, zero_state
 from charkit.testing.oracle_run import OracleRun
 
 STEP = 1e-5
@@ -170,3 +175,30 @@ def test_choice_is_the_first_index_above_the_draw() -> None:
     assert oracle.choose(np.array([1.0, 3.0, 3.0]), 0.0, 0.9) == (1, 0.0)
     with pytest.raises(ValueError, match="draw"):
         oracle.choose(logits, 1.0, 1.0)
+
+
+def test_the_oracle_uses_one_thread_and_leaves_blas_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    case, seen = make_case(), []
+    oracle = Oracle(case.model)
+    unrolled = Oracle.unrolled
+
+    def looked_at(self: Oracle, *arguments: Any) -> Unrolled:
+        seen.append(threads())
+        return unrolled(self, *arguments)
+
+    monkeypatch.setattr(Oracle, "unrolled", looked_at)
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        oracle.step(case.weights, *case.batch)
+        with one_blas_thread():
+            oracle.forward(case.weights, case.symbols, case.state)
+            within = threads()
+        with ThreadPoolExecutor(1) as pool, suppress(ZeroDivisionError), one_blas_thread():
+            pool.submit(oracle.nats, case.weights, *case.batch).result()
+            raise ZeroDivisionError
+        assert threads() == before
+    assert len(seen) == 3
+    assert {number for numbers in [*seen, within] for number in numbers} == {1}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from charkit.backend import Moments, State
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing.blas_threads import one_blas_thread
 from charkit.weights import decays
 
 Floats = NDArray[np.float64]
@@ -75,11 +76,13 @@ class Oracle:
 
     # ---- a batch --------------------------------------------------------------------------------------
 
+    @one_blas_thread()
     @np.errstate(all="ignore")
     def forward(self, weights: Arrays, symbols: Ints, state: State[Floats], masks: Any = None) -> Result:
         """Logits and new state of int32 ``(batch, time)`` symbols; masks ``(layer, batch, time, unit)``."""
         return self.unrolled(weights, symbols, state, self.dropout_factors(masks, symbols.shape)).result
 
+    @one_blas_thread()
     @np.errstate(all="ignore")
     def nats(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
@@ -95,6 +98,7 @@ class Oracle:
         """The gradient of the mean of the nats over batch and time, by weight name."""
         return self.step(weights, symbols, targets, state, masks).gradients
 
+    @one_blas_thread()
     @np.errstate(all="ignore")
     def step(
         self, weights: Arrays, symbols: Ints, targets: Ints, state: State[Floats], masks: Any = None
