@@ -74,3 +74,11 @@ def test_a_file_that_changes_between_reads(
 def test_what_is_not_on_the_hub(hub: HubServer, toolkit: Toolkit, url: str) -> None:
     hub.files["a.txt"] = b"one\n"
     assert toolkit.error("train", url, *TINY).startswith(f"can't read {url!r}: the store has no such object")
+
+
+@pytest.mark.parametrize("url", ["hf://x", "hf://datasets/x"])
+def test_a_url_that_names_no_repository_is_refused_at_once(
+    hub: HubServer, toolkit: Toolkit, url: str
+) -> None:
+    expected = f"can't read {url!r}: the store has no objects under such a URL; check the URL"
+    assert toolkit.error("train", url, *TINY) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
 import fsspec
@@ -25,6 +26,8 @@ _TOKENS = (
     *("ETag", "etag", "generation", "md5Hash", "VersionId", "version_id", "blob_id", "xet_hash"),
     *("LastModified", "last_modified", "updated", "mtime"),
 )
+#: The ValueErrors about what a store returned. All others are about the path.
+_OF_ANSWERS = (JSONDecodeError, UnicodeError)
 _LASTING = (FileNotFoundError, IsADirectoryError, PermissionError, ImportError, NotImplementedError)
 
 Result = TypeVar("Result")
@@ -112,6 +115,8 @@ class FilesystemTransport:
                 raise LastingError(
                     f"fsspec has no credentials that the store accepts ({name}); give it valid credentials"
                 ) from error
+            if isinstance(error, ValueError) and not isinstance(error, _OF_ANSWERS):
+                raise LastingError("the store has no objects under such a URL; check the URL") from error
             raise PassingError(f"the store can't be reached, or returned an error ({name})") from error
 
 
