@@ -57,7 +57,7 @@ def initial_weights(
     """The weights that every backend starts from, float64; a backend rounds them as it copies them in.
 
     "orthogonal": ``weight_ih`` and ``output.weight`` are Glorot-uniform over the whole array (Glorot and Bengio, 2010,
-    as in Keras' LSTM and Dense). Each gate's block of ``weight_hh`` is orthogonal (Saxe et al., 2014).
+    as in Keras's LSTM and Dense). Each gate's block of ``weight_hh`` is orthogonal (Saxe et al., 2014).
     Biases are 0, but 1 on the forget gate (Jozefowicz et al., 2015).
 
     "embedding": the same, but ``lstm.0.weight_ih`` is uniform within 0.6, whatever its shape. Each symbol selects one

@@ -104,5 +104,5 @@ TESTED_SEPARATELY = {
     "running_out_of_memory_raises_memory_error": "the framework's own error for exhausted memory",
     "errors_of_exhausted_memory_are_released": "the last error kept when memory ran out",
     "calls_work_once_memory_is_free": "training steps that are refused because they once ran out of memory",
-    "threads_end_with_the_process": "a thread that waits for work for ever",
+    "threads_end_with_the_process": "a thread that waits for work forever",
 }

@@ -49,7 +49,7 @@ FAULTS = (
         "Adam's epsilon inside the bias correction (TF1's form)",
     ),
     Fault(
-        "Keras' epsilon",
+        "Keras's epsilon",
         faults.optimizer(optimizer_faults.KerasEpsilon),
         ("epsilon_is_outside_the_root", "weights_after_ten_steps"),
         "Adam's epsilon inside the bias correction, with a value of 1e-7",

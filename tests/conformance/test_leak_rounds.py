@@ -42,7 +42,7 @@ def test_memory_that_stops_growing_is_no_leak(first: list[float], monkeypatch: p
 def test_memory_that_grows_in_every_round_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Mismatch) as found:
         _judge([8.4, *[0.9] * 11], monkeypatch)
-    assert found.value.got == "an increase of at least 1 MB for every 8 results"
+    assert found.value.got == "an increase of at least 0.9 MB for every 8 results"
 
 
 class Workers:

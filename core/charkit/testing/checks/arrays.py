@@ -177,7 +177,7 @@ def arrays_out_are_copies(subject: Subject, precision: str) -> None:
         out = backend.numpy(tensor)
         require(
             isinstance(out, np.ndarray) and out.flags.writeable,
-            expected="a writeable array",
+            expected="a writable array",
             got=f"a read-only one: {description(out)}" if isinstance(out, np.ndarray) else description(out),
             look_at=_NUMPY,
         )

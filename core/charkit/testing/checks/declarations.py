@@ -15,6 +15,7 @@ from charkit.charrnn import CharRNN
 from charkit.errors import BackendError, UnwrittenError
 from charkit.plugins.declared import device_memory_bytes_of, devices_of, notices_of, versions_of
 from charkit.testing.cases import SEED, STEPPING, stepping_case
+from charkit.testing.isolated.process import THREADS
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
@@ -87,7 +88,7 @@ def settings_are_kept(subject: Subject, precision: str) -> None:
         type(threads) is int and threads >= 1,
         expected="threads: the number of processor threads in use, at least 1",
         got=repr(threads),
-        look_at=_CLASS,
+        look_at=THREADS,
     )
 
 

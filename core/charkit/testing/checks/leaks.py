@@ -83,7 +83,7 @@ def _require_no_leak(
             allowed = _least_growth(backend, baseline, count, limit).memory
             least = least._replace(memory=least.memory - max(0, allowed))
     texts = (
-        f"{least.memory / 1e6:.0f} MB",
+        f"{least.memory / 1e6:.1f} MB",
         counted(least.threads, "thread"),
         counted(least.files, "open file"),
     )

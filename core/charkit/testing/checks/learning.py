@@ -45,7 +45,7 @@ def cycle_is_learned(subject: Subject, precision: str) -> None:
     loss, results = _learned(subject, precision, _CYCLE)
     require(
         loss < _LEARNED_NATS,
-        expected=f"a loss under {_LEARNED_NATS} nats per symbol",
+        expected=f"a loss below {_LEARNED_NATS} nats per symbol",
         got=f"{loss:.3f} after {len(results)} steps",
         look_at="earlier stages: small errors there add up here",
     )
@@ -73,7 +73,7 @@ def memory_beyond_num_steps_is_learned(subject: Subject, precision: str) -> None
     loss, results = _learned(subject, precision, _MEMORY)
     require(
         loss < _LEARNED_NATS,
-        expected=f"a loss under {_LEARNED_NATS} nats per symbol",
+        expected=f"a loss below {_LEARNED_NATS} nats per symbol",
         got=f"{loss:.3f} after {len(results)} steps",
         look_at="lstm.py: the returned state must be the one after the last symbol, never zero",
     )

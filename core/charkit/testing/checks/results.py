@@ -76,7 +76,7 @@ def _require_own_copy(parts: Parts, name: str, tensor: Any) -> None:
     out = parts.backend.numpy(tensor)
     require(
         bool(out.flags.writeable),
-        expected=f"{name}: a writeable array",
+        expected=f"{name}: a writable array",
         got=f"a read-only one: {description(out)}",
         look_at=look_at,
     )

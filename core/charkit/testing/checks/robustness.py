@@ -156,7 +156,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     )
     require(
         report["is_memory_error"],
-        expected="MemoryError if memory is exhausted",
+        expected="MemoryError from a prediction if its logits do not fit in memory",
         got=str(report["raised"])[:200],
         look_at=MEMORY,
     )
@@ -179,7 +179,7 @@ def errors_of_exhausted_memory_are_released(subject: Subject) -> None:
         not kept,
         expected="no reference to the error after the caller has dropped it",
         got=f"{kept}; the memory of the failed call stays in use",
-        look_at="backend.py: compile() and numpy() store no exception; if a local variable holds one, delete the "
+        look_at="backend.py: compile() and numpy() keep no exception; if a local variable holds one, delete the "
         "variable in a finally clause",
     )
 

@@ -14,7 +14,7 @@ _SLOPE = (
     "lstm.py, backward pass: the derivative of a sigmoid s is s * (1 - s), and that of tanh is 1 - tanh**2"
 )
 _GATE_GRADIENTS = "lstm.py, backward pass: each of the four gates has its own gradient"
-_RECURRENT = "lstm.py: weight_hh is (4*unit, unit): z is weight_hh times h, gate by gate"
+_RECURRENT = "lstm.py: weight_hh is (4*unit, unit): each gate adds its block of weight_hh times h to its z"
 
 
 class _HardSigmoid(Oracle):
