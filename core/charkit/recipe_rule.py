@@ -31,6 +31,7 @@ class LengthRow(Section):
     batch_size: int = Field(ge=1)
     num_steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
+    grad_clip: float = Field(5.0, ge=0)
     max_steps: int = Field(ge=1)
     #: With a time limit: the largest model that such a text deserves, and the most passes over it.
     largest_lstm_size: int = Field(ge=SIZE_MULTIPLE)
@@ -82,7 +83,7 @@ class Rule(Section):
 #: The settings that a rule decides, which its recipe can't give beside it.
 DECIDED_BY_RULE = {
     "model": ("lstm_size", "num_layers", "dropout"),
-    "optimizer": ("learning_rate",),
+    "optimizer": ("learning_rate", "grad_clip"),
     "data": ("batch_size", "num_steps"),
     "training": ("epochs", "max_steps", "eval_every"),
 }
@@ -124,7 +125,7 @@ def settings_by_rule(
             "num_layers": round(row["num_layers"]),
             "dropout": round(dropout, 2),
         },
-        "optimizer": {"learning_rate": _two_digits(rate)},
+        "optimizer": {"learning_rate": _two_digits(rate), "grad_clip": round(row["grad_clip"], 1)},
         "data": {"batch_size": batch_size, "num_steps": num_steps},
         "training": {"epochs": None, "max_steps": max(1, ceil(_two_digits(steps)))},
     }

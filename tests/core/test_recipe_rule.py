@@ -34,6 +34,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "batch_size": 2,
         "num_steps": 10,
         "learning_rate": 0.01,
+        "grad_clip": 1.0,
         "max_steps": 100,
         "largest_lstm_size": 32,
         "most_epochs": 10,
@@ -44,7 +45,10 @@ def row(**changes: Any) -> dict[str, Any]:
 def two_rows(**changes: Any) -> dict[str, Any]:
     """A rule of two lengths, a limit and a vocabulary."""
     return {
-        "by_length": [row(), row(training_symbols=10_000, lstm_size=48, dropout=0.1, max_steps=900)],
+        "by_length": [
+            row(),
+            row(training_symbols=10_000, lstm_size=48, dropout=0.1, grad_clip=5.0, max_steps=900),
+        ],
         "by_time_limit": [{"seconds": 60, "lstm_size": 256, "dropout": 0.2, "learning_rate": 0.004}],
         "by_vocabulary": [
             {"vocabulary_size": 100, "learning_rate_factor": 1},
@@ -114,6 +118,7 @@ def test_without_a_time_limit_the_vocabulary_leaves_the_size_alone(rule: Rule) -
 def test_between_two_rows_it_interpolates_over_the_logarithm() -> None:
     rule = Rule.model_validate(two_rows())
     between = settings_by_rule(rule, 1000, 1000)  # in the middle of both
+    assert between["optimizer"]["grad_clip"] == 3.0
     assert between["model"] == {"lstm_size": 32, "num_layers": 2, "dropout": 0.3}
     assert between["optimizer"]["learning_rate"] == 0.0075
     assert between["training"] == {"epochs": None, "max_steps": 500}

@@ -20,8 +20,8 @@ def page() -> str:
 def _table() -> str:
     """A row for each length of the training split."""
     lines = [
-        "| training symbols | model | dropout | batch | learning rate | steps |",
-        "|---|---|---|---|---|---|",
+        "| training symbols | model | dropout | batch | learning rate | clipping threshold | steps |",
+        "|---|---|---|---|---|---|---|",
     ]
     for symbols in LENGTHS:
         found = auto_settings(symbols, VOCABULARY_SIZE)
@@ -29,6 +29,6 @@ def _table() -> str:
         lines.append(
             f"| {symbols:,} | {model['num_layers']}x{model['lstm_size']} | {model['dropout']:g} | "
             f"{data['batch_size']} x {data['num_steps']} | {found['optimizer']['learning_rate']:g} | "
-            f"{found['training']['max_steps']:,} |"
+            f"{found['optimizer']['grad_clip']:g} | {found['training']['max_steps']:,} |"
         )
     return "\n".join([*lines, ""])
