@@ -21,6 +21,8 @@ trains on its PyTorch backend, from the same initial weights, on the same batche
 ``--one-bias`` change one thing each: the masks, or the second bias that PyTorch has in each gate.
 """
 
+# Over 300 lines: the notebook's loop and the same recipe in charkit, to be read side by side.
+
 from __future__ import annotations
 
 import argparse
@@ -33,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -234,7 +237,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=positive_integer, default=Shape().batch_size)
     parser.add_argument("--num-steps", type=positive_integer, default=Shape().num_steps)
     parser.add_argument("--characters", type=positive_integer, help="of the text's beginning [default: all]")
-    parser.add_argument("--dropout-seed", type=int, help="of the dropout masks alone [default: from --seed]")
+    parser.add_argument(
+        "--dropout-seed", type=int, help="seed for the dropout masks only [default: that of --seed]"
+    )
     trained = parser.add_mutually_exclusive_group()
     trained.add_argument("--charkit", action="store_true", help="train in charkit")
     trained.add_argument("--one-bias", action="store_true", help="one bias in each gate of the plain loop")
@@ -242,6 +247,8 @@ def main() -> None:
         "--by-symbol", action="store_true", help="only print the parts of the state's validation loss"
     )
     options = parser.parse_args()
+    if options.state.exists():
+        _check_state(parser, options)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     text = options.text.read_text("utf-8")[: options.characters]
@@ -261,6 +268,17 @@ def main() -> None:
     if not options.charkit:
         options.state.with_suffix(".weights.vocabulary.json").write_text(json.dumps(symbols), "utf-8")
     _train(trainer, model, data, options)
+
+
+def _check_state(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends the program if the state is of another kind of training."""
+    with safe_open(options.state, "pt") as state:
+        moments = sum(name.startswith("adam.exp_avg.") for name in state.keys())  # noqa: SIM118 - it is no mapping
+    neither = "neither --charkit nor --one-bias"
+    found = {0: "--charkit", 3 * LAYERS + 2: "--one-bias"}.get(moments, neither)
+    given = "--charkit" if options.charkit else "--one-bias" if options.one_bias else neither
+    if found != given:
+        parser.error(f"{str(options.state)!r} was written with {found}; give the same, or another --state")
 
 
 def _border(data: NDArray[np.int64]) -> int:

@@ -8,6 +8,7 @@ the text (``charkit.recipe_rule``), or both.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from math import sqrt
 from os import PathLike
@@ -20,7 +21,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from charkit.argument_checks import as_path
 from charkit.config import SECTIONS, Section, build
 from charkit.errors import ConfigurationError, nearest, shown
-from charkit.recipe_rule import DECIDED_BY_RULE, Rule, settings_by_rule
+from charkit.recipe_rule import Rule, decided_by, settings_by_rule
 from charkit.settings import Settings, check_key, merge, parse_toml, resolve
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
@@ -127,7 +128,7 @@ class Recipe(Section):
     def _has_known_settings(self) -> Self:
         for section, values in self.settings.items():
             for key in values:
-                _check_setting(section, key, has_rule=bool(self.rule))
+                _check_setting(section, key, rule=self.rule)
         settings = with_batch_of_shards(self.settings) if self.rule else self.settings
         data = resolve(settings, vocabulary_size=2).data
         for result in self.results:
@@ -173,13 +174,13 @@ def rule_of(recipe: Recipe) -> Rule | None:
     return build(Rule, recipe.rule) if recipe.rule else None
 
 
-def _check_setting(section: str, key: str, *, has_rule: bool) -> None:
+def _check_setting(section: str, key: str, *, rule: Mapping[str, Any]) -> None:
     check_key(section, key)
     if (section, key) == ("data", "text"):
         raise ValueError("a recipe applies to any text, so it can't set data.text; leave it out")
     if (section, key) == ("training", "seed"):
         raise ValueError("training.seed is chosen for each run; leave it out")
-    if has_rule and key in DECIDED_BY_RULE.get(section, ()):
+    if rule and key in decided_by(rule).get(section, ()):
         raise ValueError(f"{section}.{key} follows from the rule; leave it out, or leave the rule out")
 
 
@@ -233,7 +234,7 @@ def settings_of_recipes() -> set[str]:
         key
         for recipe in built_in_recipes()
         if recipe.rule
-        for keys in DECIDED_BY_RULE.values()
+        for keys in decided_by(recipe.rule).values()
         for key in keys
     }
     return decided | {

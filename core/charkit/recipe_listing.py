@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charkit.config import RunConfig
+from charkit.config import OptimizerConfig, RunConfig
 from charkit.html_tables import TEXTS, table_of_rows
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes
 from charkit.settings import resolve
@@ -67,6 +67,12 @@ def describe_settings(config: RunConfig, backend: str | None = None) -> str:
         f"batches of {data.batch_size} x {data.num_steps}",
         f"learning rate {config.optimizer.learning_rate:g} ({training.schedule})",
     ]
+    if config.optimizer.grad_clip != OptimizerConfig().grad_clip:
+        parts.append(
+            f"gradients clipped at {config.optimizer.grad_clip:g}"
+            if config.optimizer.grad_clip
+            else "no clipping"
+        )
     if training.epochs is not None:
         parts.append(f"{training.epochs:,} epoch{'s' if training.epochs > 1 else ''}")
     if training.max_steps is not None:

@@ -7,7 +7,7 @@ the nearest holds. Nothing is measured on the machine, so the same text has the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import ceil, floor, log, log10, sqrt
 from typing import Any, Self
@@ -31,7 +31,8 @@ class LengthRow(Section):
     batch_size: int = Field(ge=1)
     num_steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    grad_clip: float = Field(5.0, ge=0)
+    #: All rows have it, or none does, and then the recipe may have one for all texts.
+    grad_clip: float | None = Field(None, gt=0)
     max_steps: int = Field(ge=1)
     #: With a time limit: the largest model that such a text deserves, and the most passes over it.
     largest_lstm_size: int = Field(ge=SIZE_MULTIPLE)
@@ -77,16 +78,27 @@ class Rule(Section):
                 getattr(after, key) <= getattr(before, key) for before, after in pairwise(getattr(self, name))
             ):
                 raise ValueError(f"the rows of {name} must be in strictly ascending order of {key}")
+        if 0 < sum(row.grad_clip is not None for row in self.by_length) < len(self.by_length):
+            raise ValueError("either all rows of by_length must have a grad_clip, or none of them")
         return self
 
 
-#: The settings that a rule decides, which its recipe can't give beside it.
-DECIDED_BY_RULE = {
+#: The settings that every rule decides, by section.
+_DECIDED = {
     "model": ("lstm_size", "num_layers", "dropout"),
-    "optimizer": ("learning_rate", "grad_clip"),
+    "optimizer": ("learning_rate",),
     "data": ("batch_size", "num_steps"),
     "training": ("epochs", "max_steps", "eval_every"),
 }
+
+
+def decided_by(rule: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The settings that a rule, as a recipe has it, decides, by section. Its recipe can't give them beside it."""
+    rows = rule.get("by_length")
+    gives_clip = isinstance(rows, list | tuple) and any(
+        "grad_clip" in row for row in rows if isinstance(row, Mapping)
+    )
+    return {**_DECIDED, "optimizer": (*_DECIDED["optimizer"], *(["grad_clip"] if gives_clip else []))}
 
 
 def settings_by_rule(
@@ -125,7 +137,10 @@ def settings_by_rule(
             "num_layers": round(row["num_layers"]),
             "dropout": round(dropout, 2),
         },
-        "optimizer": {"learning_rate": _two_digits(rate), "grad_clip": round(row["grad_clip"], 1)},
+        "optimizer": {
+            "learning_rate": _two_digits(rate),
+            **({} if row["grad_clip"] is None else {"grad_clip": _two_digits(row["grad_clip"])}),
+        },
         "data": {"batch_size": batch_size, "num_steps": num_steps},
         "training": {"epochs": None, "max_steps": max(1, ceil(_two_digits(steps)))},
     }
@@ -184,7 +199,7 @@ def _at(rows: Sequence[Section], key: str, place: float) -> dict[str, Any]:
         if place <= after:
             share = log(place / before) / log(after / before)
             return {
-                name: value + share * (getattr(high, name) - value)
+                name: None if value is None else value + share * (getattr(high, name) - value)
                 for name, value in low.model_dump().items()
             }
     return rows[-1].model_dump()

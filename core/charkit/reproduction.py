@@ -129,7 +129,7 @@ def reproduce(
         path = as_path("`resume`", resume)
         seed, remaining = _check_run(found, path, text)
         backend = found.backend if backend is None else backend
-        training = _train_on(path, text, time_limit=remaining, backend=backend, on_event=on_event, **chosen)
+        training = _train_on(path, text, remaining, backend=backend, on_event=on_event, **chosen)
     results: tuple[ReproducedResult, ...] = ()
     if training is None or training.stopped_because not in INTERRUPTIONS.values():
         loaded = load_run(path, backend=backend or found.backend or "numpy", **chosen)
@@ -157,23 +157,34 @@ def _train_anew(
         ) from error
 
 
-def _train_on(path: Path, text: str | PathLike[str] | None, **chosen: Any) -> TrainResult | None:
-    """The result of resuming a run; None if it had finished. Raises the errors of ``train``."""
+def _train_on(
+    path: Path, text: str | PathLike[str] | None, remaining_seconds: float | None, **chosen: Any
+) -> TrainResult | None:
+    """The result of resuming a run, within a time if there is one; None if it had finished.
+
+    Raises the errors of ``train``.
+    """
+    if remaining_seconds == 0:
+        return None
+    limit = None if remaining_seconds is None else f"{remaining_seconds:.1f}s"
     try:
-        return train(text, resume=path, **chosen)
+        return train(text, resume=path, time_limit=limit, **chosen)
     except FinishedRunError:
         return None
 
 
+#: The share of a time limit by which a run's own time may differ from it, and what a last validation may add.
+_LIMIT_TOLERANCE, _LAST_VALIDATION_SECONDS = 0.1, 60.0
 #: Settings that say where the text is.
 _PLACES = {"text", "glob"}
 
 
-def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> tuple[int, str | None]:
-    """The seed of a run of this recipe, and the time limit for the session that resumes it, if it needs one.
+def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> tuple[int, float | None]:
+    """The seed of a run of this recipe, and the seconds that are left of the recipe's time limit.
 
-    Raises RunError if it is not a run or its text has moved, TextError for a run on another text than that of the
-    recipe's results, and ConfigurationError for one with other settings than the recipe's.
+    They are None if the run ends without a limit of its own. Raises RunError if it is not a run or its text has moved,
+    TextError for a run on another text than that of the recipe's results, and ConfigurationError for one with other
+    settings than the recipe's or with more time.
     """
     assert recipe.text is not None
     run = Run.open(path)
@@ -202,14 +213,18 @@ def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> 
                     f"{str(path)!r} was not trained with the settings of the recipe {recipe.label!r}: its `{key}` is "
                     f"{shown(ours[key])} instead of {shown(value)}; leave out `resume` to train a new run"
                 )
-    if limit is not None and training.schedule == "constant":
-        raise ConfigurationError(
-            f"a run of the recipe {recipe.label!r} can't be resumed, because it trains for {limit} at a constant "
-            "learning rate, so where it ends depends on the machine's speed; leave out `resume` to train a new run"
-        )
-    if limit is None or progress.plan is not None:  # the plan says where the run ends
+    if limit is None:
         return seed, None
-    return seed, f"{max(1.0, duration_seconds(limit) - progress.elapsed_seconds):.1f}s"
+    allowed = duration_seconds(limit)
+    if progress.elapsed_seconds > allowed * (1 + _LIMIT_TOLERANCE) + _LAST_VALIDATION_SECONDS:
+        raise ConfigurationError(
+            f"{str(path)!r} was trained for {progress.elapsed_seconds:,.0f} s, but the time limit of the recipe "
+            f"{recipe.label!r} is {limit}; leave out `resume` to train a new run"
+        )
+    if progress.plan is not None:  # it says where the run ends
+        return seed, None
+    remaining = allowed - progress.elapsed_seconds
+    return seed, remaining if remaining > allowed * _LIMIT_TOLERANCE else 0.0
 
 
 def _check_results(recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from charkit.backend import Moments
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.testing import blas_threads
 from charkit.testing.blas_threads import one_blas_thread
 from charkit.testing.cases import Case, make_case
 from charkit.testing.oracle import Arrays, Oracle, Unrolled, zero_state
@@ -181,6 +182,7 @@ def test_the_oracle_uses_one_thread_and_leaves_blas_as_it_was(monkeypatch: pytes
     def threads() -> list[int]:
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
+    blas_threads._libraries.cache_clear()  # others may have been loaded since the first use
     case, seen = make_case(), []
     oracle = Oracle(case.model)
     unrolled = Oracle.unrolled

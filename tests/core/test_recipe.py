@@ -112,6 +112,12 @@ def test_a_rule_leaves_no_room_for_what_it_decides() -> None:
     }
     with pytest.raises(ConfigurationError, match=r"model\.lstm_size follows from the rule"):
         read_recipe(written(own.replace("[training]", "[model]\nlstm_size = 3\n[training]")))
+    with_clip = own.replace("[optimizer]", "[optimizer]\ngrad_clip = 1.0")
+    with pytest.raises(ConfigurationError, match=r"optimizer\.grad_clip follows from the rule"):
+        read_recipe(written(with_clip))
+    lines = with_clip.partition("[rule]")
+    without = "".join(line for line in lines[2].splitlines(True) if not line.startswith("grad_clip"))
+    assert read_recipe(written(f"{lines[0]}[rule]{without}")).optimizer["grad_clip"] == 1.0
 
 
 def test_an_unknown_name_has_the_nearest_and_a_missing_file_is_told() -> None:

@@ -122,6 +122,8 @@ def test_between_two_rows_it_interpolates_over_the_logarithm() -> None:
     assert between["model"] == {"lstm_size": 32, "num_layers": 2, "dropout": 0.3}
     assert between["optimizer"]["learning_rate"] == 0.0075
     assert between["training"] == {"epochs": None, "max_steps": 500}
+    without = Rule.model_validate(two_rows(by_length=[row(grad_clip=None)]))
+    assert settings_by_rule(without, 1000, 1000)["optimizer"] == {"learning_rate": 0.0075}
     assert settings_by_rule(rule, 100, 100) == settings_by_rule(rule, 30, 50)
     assert settings_by_rule(rule, 10_000, 100) == settings_by_rule(rule, 10**9, 1)
 
@@ -141,6 +143,11 @@ def test_a_time_limit_is_bounded_by_what_the_text_deserves() -> None:
             "rows of by_length must be in strictly ascending order of training_symbols",
         ),
         ({"by_length": []}, "by_length must not be empty; given"),
+        (
+            {"by_length": [row(), row(training_symbols=10_000, grad_clip=None)]},
+            "either all rows of by_length must have a grad_clip, or none of them",
+        ),
+        ({"by_length": [row(grad_clip=0)]}, "by_length.grad_clip must be above 0; given 0"),
         ({"by_length": [row(dropout=1.5)]}, "by_length.dropout must be below 1; given 1.5"),
         ({"by_size": []}, "by_size"),
     ],

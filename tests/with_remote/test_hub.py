@@ -80,5 +80,5 @@ def test_what_is_not_on_the_hub(hub: HubServer, toolkit: Toolkit, url: str) -> N
 def test_a_url_that_names_no_repository_is_refused_at_once(
     hub: HubServer, toolkit: Toolkit, url: str
 ) -> None:
-    expected = f"can't read {url!r}: the store has no objects under such a URL; check the URL"
+    expected = f"can't read {url!r}: the store can't have an object with this URL; check the URL"
     assert toolkit.error("train", url, *TINY) == expected

@@ -7,6 +7,7 @@ of 6.8 s (medians of 14, two Intel cores), and a second more of processor time.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ class _OneThread:
     """The limit of all calls that compute at the same time, each perhaps in a thread of its own."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets which calls compute. In a forked process, none does."""
         self._lock = threading.Lock()
         self._calls = 0
         self._before: list[int] = []  # the threads of each library
@@ -28,11 +33,11 @@ class _OneThread:
     def __call__(self) -> Iterator[None]:
         """Limits BLAS to one thread. After the last of several calls, the numbers from before the first come back."""
         with self._lock:
-            self._calls += 1
-            if self._calls == 1:
+            if not self._calls:
                 self._before = [library.num_threads for library in _libraries()]
-                _set_threads([1] * len(self._before))
+            self._calls += 1
         try:
+            _set_threads([1] * len(self._before))
             yield
         finally:
             with self._lock:
@@ -42,6 +47,8 @@ class _OneThread:
 
 
 one_blas_thread = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_blas_thread.reset)
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from json import JSONDecodeError
 from typing import Any, TypeVar
 
 import fsspec
@@ -26,8 +25,8 @@ _TOKENS = (
     *("ETag", "etag", "generation", "md5Hash", "VersionId", "version_id", "blob_id", "xet_hash"),
     *("LastModified", "last_modified", "updated", "mtime"),
 )
-#: The ValueErrors about what a store returned. All others are about the path.
-_OF_ANSWERS = (JSONDecodeError, UnicodeError)
+#: Stores whose file systems raise a plain ValueError, or one of these, for a path that nothing can have.
+_CHECKING_PATHS, _OF_PATHS = ("hf", "s3"), ("HFValidationError", "HfUriError")
 _LASTING = (FileNotFoundError, IsADirectoryError, PermissionError, ImportError, NotImplementedError)
 
 Result = TypeVar("Result")
@@ -78,7 +77,8 @@ class FilesystemTransport:
         if self._info().get("type") != "directory":
             return None
         return [
-            f"{self._scheme}://{path}" for path in sorted(self._try(lambda system: system.find(self._path)))
+            f"{self._scheme}://{path}"
+            for path in sorted(self._try(lambda system: system.find(self._path), looks_up=True))
         ]
 
     def _info(self) -> Mapping[str, Any]:
@@ -87,7 +87,7 @@ class FilesystemTransport:
             found: Mapping[str, Any] = system.info(self._path)
             return found
 
-        return self._try(info)
+        return self._try(info, looks_up=True)
 
     def read(self, file: Any, size: int) -> bytes:
         """At most so many bytes of an open file."""
@@ -97,8 +97,11 @@ class FilesystemTransport:
             raise ChangedError from error
         return raw
 
-    def _try(self, action: Callable[[Any], Result]) -> Result:
-        """The result of an action on the store's file system. Raises PassingError and LastingError."""
+    def _try(self, action: Callable[[Any], Result], *, looks_up: bool = False) -> Result:
+        """The result of an action on the store's file system, which may look the path up.
+
+        Raises PassingError and LastingError.
+        """
         try:
             return action(file_system(self._scheme))
         except FileNotFoundError as error:
@@ -115,8 +118,12 @@ class FilesystemTransport:
                 raise LastingError(
                     f"fsspec has no credentials that the store accepts ({name}); give it valid credentials"
                 ) from error
-            if isinstance(error, ValueError) and not isinstance(error, _OF_ANSWERS):
-                raise LastingError("the store has no objects under such a URL; check the URL") from error
+            if (
+                looks_up
+                and self._scheme in _CHECKING_PATHS
+                and (type(error) is ValueError or name in _OF_PATHS)
+            ):
+                raise LastingError("the store can't have an object with this URL; check the URL") from error
             raise PassingError(f"the store can't be reached, or returned an error ({name})") from error
 
 
