@@ -17,6 +17,7 @@ from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.loaded_run import load_run
 from charkit.recipe import Recipe, RecipeResult, built_in_recipes, find_recipe
+from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.creation import NameTakenError
 from charkit.runs.files_by_path import file_sha256
 from charkit.runs.run import Run
@@ -180,11 +181,10 @@ _PLACES = {"text", "glob"}
 
 
 def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> tuple[int, float | None]:
-    """The seed of a run of this recipe, and the seconds that are left of the recipe's time limit.
+    """The seed of a run of this recipe, and the seconds that are left of the recipe's time limit, if one is needed.
 
-    They are None if the run ends without a limit of its own. Raises RunError if it is not a run or its text has moved,
-    TextError for a run on another text than that of the recipe's results, and ConfigurationError for one with other
-    settings than the recipe's or with more time.
+    Raises RunError if it is not a run or its text has moved, TextError for a run on another text than that of the
+    recipe's results, and ConfigurationError for one with other settings than the recipe's or with more time.
     """
     assert recipe.text is not None
     run = Run.open(path)
@@ -213,18 +213,24 @@ def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> 
                     f"{str(path)!r} was not trained with the settings of the recipe {recipe.label!r}: its `{key}` is "
                     f"{shown(ours[key])} instead of {shown(value)}; leave out `resume` to train a new run"
                 )
-    if limit is None:
-        return seed, None
+    return seed, None if limit is None else _remaining_seconds(recipe, path, progress, limit)
+
+
+def _remaining_seconds(recipe: Recipe, path: Path, progress: TrainingProgress, limit: str) -> float | None:
+    """What is left of a time limit, 0 for a run that has used it up; None if a plan says where the run ends.
+
+    Raises ConfigurationError for a run that has had more time.
+    """
     allowed = duration_seconds(limit)
     if progress.elapsed_seconds > allowed * (1 + _LIMIT_TOLERANCE) + _LAST_VALIDATION_SECONDS:
         raise ConfigurationError(
             f"{str(path)!r} was trained for {progress.elapsed_seconds:,.0f} s, but the time limit of the recipe "
             f"{recipe.label!r} is {limit}; leave out `resume` to train a new run"
         )
-    if progress.plan is not None:  # it says where the run ends
-        return seed, None
+    if progress.plan is not None:
+        return None
     remaining = allowed - progress.elapsed_seconds
-    return seed, remaining if remaining > allowed * _LIMIT_TOLERANCE else 0.0
+    return remaining if remaining > allowed * _LIMIT_TOLERANCE else 0.0
 
 
 def _check_results(recipe: Recipe) -> None:
