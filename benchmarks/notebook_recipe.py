@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--num-steps", type=positive_integer, default=Shape().num_steps)
     parser.add_argument("--characters", type=positive_integer, help="of the text's beginning [default: all]")
     parser.add_argument(
-        "--dropout-seed", type=int, help="seed for the dropout masks only [default: that of --seed]"
+        "--dropout-seed", type=int, help="seed for the dropout masks of a new state [default: that of --seed]"
     )
     trained = parser.add_mutually_exclusive_group()
     trained.add_argument("--charkit", action="store_true", help="train in charkit")
