@@ -1,4 +1,4 @@
-"""Training and evaluation on an idle machine and beside another program that keeps one core busy.
+"""Training, evaluation and sampling on an idle machine and beside another program that keeps one core busy.
 
 python -m benchmarks busy
 
@@ -17,6 +17,7 @@ from benchmarks.results import Measured, Result, add_options, command_line, show
 from benchmarks.turns import Participant
 
 BACKENDS = ("numpy", "torch", "tensorflow", "jax")
+_EVALUATION, _SAMPLING = "benchmarks.evaluation", "benchmarks.sampling"
 _OTHER_PROGRAM = "while True: pass"
 
 
@@ -34,21 +35,35 @@ def main() -> None:
     size = "2x128"
     if options.quick:
         size, options.rounds, options.characters, options.backends = "tiny", 1, 3000, ["numpy"]
-    arguments = ["--size", size, "--characters", str(options.characters), "--threads", str(options.threads)]
+    sizes = ["--size", size, "--characters"]
     values = []
-    for kind in ("training", "evaluation"):
-        for backend in options.backends:
-            values += _calm_and_busy(f"{kind} {backend}", arguments, options)
+    for name, one in _cases(options.backends, options.threads).items():
+        module, participant, threads = one
+        characters = options.characters if module == _EVALUATION else max(1, options.characters // 200)
+        arguments = [*sizes, str(characters), "--threads", str(threads)]
+        values += _calm_and_busy(name, Participant(participant, module, arguments, threads), options.rounds)
     title, command = f"Beside a busy program, {size}", command_line("busy")
     show(Result("busy", title, "characters/s", command, values, options.threads), options)
 
 
-def _calm_and_busy(name: str, arguments: list[str], options: argparse.Namespace) -> list[Measured]:
-    participant = Participant(name, "benchmarks.evaluation", arguments, options.threads)
+def _cases(backends: list[str], threads: int) -> dict[str, tuple[str, str, int]]:
+    """What is measured: the benchmark that does it, its participant, and the number of threads."""
+    cases = {
+        f"{kind} {backend}": (_EVALUATION, f"{kind} {backend}", threads)
+        for kind in ("training", "evaluation")
+        for backend in backends
+    }
+    cases |= {f"sampling {backend}": (_SAMPLING, f"charkit {backend}", threads) for backend in backends}
+    if "numpy" in backends:
+        cases["evaluation numpy, 1 thread"] = (_EVALUATION, "evaluation numpy", 1)
+    return cases
+
+
+def _calm_and_busy(name: str, participant: Participant, rounds: int) -> list[Measured]:
     calm, busy = [], []
     try:
         participant.work("warm")
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             calm.append([participant.work("go")[0]["speed"]])
             with subprocess.Popen([sys.executable, "-c", _OTHER_PROGRAM]) as other:
                 try:

@@ -101,6 +101,28 @@ def _point(backend: str, shape: dict[str, int], options: argparse.Namespace) -> 
     return float(json.loads(output.splitlines()[-1])["nanoseconds"])
 
 
+def growth_table(result: Result) -> str:
+    """The result as a Markdown table: a row for each shape, and how many times the limit's time each backend takes."""
+    shapes = [
+        name for one in result.participants for kind, _, name in [one.name.partition(", ")] if kind == "limit"
+    ]
+    backends = dict.fromkeys(one.name.partition(", ")[0] for one in result.participants)
+    names = [name for name in backends if name != "limit"]
+    rows = [
+        "| shape | limit, ns per character | "
+        + " | ".join(f"{name}, times the limit" for name in names)
+        + " |"
+    ]
+    rows.append("|---|---|" + "---|" * len(names))
+    for shape in shapes:
+        medians = {name: result.participant(f"{name}, {shape}") for name in backends}
+        limit = medians["limit"]
+        assert limit is not None
+        cells = [number(one.median / limit.median) if (one := medians[name]) else "-" for name in names]
+        rows.append(f"| {shape} | {number(limit.median)} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def draw(result: Result, growth: dict[str, tuple[int, ...]], names: list[str], path: Path) -> None:
     """One panel for each thing that grows, with a curve for each backend and for the limit."""
     import matplotlib

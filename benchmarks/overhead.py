@@ -1,5 +1,7 @@
 """The core's own share of a training step: batches, masks, events, records and saves, all but the backend's work.
 
+Also the longest pause between two steps, which a save causes.
+
 python -m benchmarks overhead
 python -m benchmarks overhead --backends numpy --steps 2000
 
@@ -29,6 +31,7 @@ class _Clock:
 
     def __init__(self) -> None:
         self.inside = 0.0
+        self.longest_pause = 0.0
         self.first: float | None = None
         self.last = 0.0
 
@@ -44,6 +47,7 @@ class _Clock:
                 self.first = ended
             else:
                 self.inside += ended - began
+                self.longest_pause = max(self.longest_pause, began - self.last)
             self.last = ended
             return result
 
@@ -56,7 +60,7 @@ class _Clock:
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """In the worker process: trains, and returns the share in percent."""
+    """In the worker process: trains, and returns the share in percent and the longest pause in milliseconds."""
     import charkit
     from charkit.network import Network
 
@@ -86,7 +90,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             sample_length=1,
         )
     Network.__init__ = make  # type: ignore[method-assign]  # put back
-    return {"share": 100 * clock.share()}
+    return {"share": 100 * clock.share(), "pause": 1000 * clock.longest_pause}
 
 
 def main() -> None:
@@ -106,19 +110,21 @@ def main() -> None:
     if options.quick:
         options.size, options.steps, options.rounds, options.backends = "tiny", 20, 1, ["numpy"]
     arguments = ["--size", options.size, "--steps", str(options.steps), "--threads", str(options.threads)]
-    values = []
+    shares, pauses = [], []
     for backend in options.backends:
         worker = Worker(backend, "benchmarks.overhead", arguments, options.threads)
         try:
-            rounds = [[worker.work("go")["share"]] for _ in range(options.rounds)]
+            rounds = [worker.work("go") for _ in range(options.rounds)]
         finally:
             worker.close()
-        values.append(Measured(backend, rounds))
-    title = f"The core's share of training {options.size}, dropout 0.5, a save every {SAVE_EVERY} steps"
-    show(
-        Result("overhead", title, "percent of the time", command_line("overhead"), values, options.threads),
-        options,
-    )
+        shares.append(Measured(backend, [[found["share"]] for found in rounds]))
+        pauses.append(Measured(backend, [[found["pause"]] for found in rounds]))
+    command = command_line("overhead")
+    training = f"training {options.size}, dropout 0.5, a save every {SAVE_EVERY} steps"
+    title = f"The core's share of {training}"
+    show(Result("overhead", title, "percent of the time", command, shares, options.threads), options)
+    title = f"The longest pause between two steps, {training}"
+    show(Result("pauses", title, "ms", command, pauses, options.threads), options)
 
 
 if __name__ == "__main__":

@@ -157,13 +157,18 @@ def number(value: float) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
-    """The options that every benchmark has."""
+    """The options that nearly every benchmark has."""
     parser.add_argument(
         "--threads", type=positive_integer, default=2, help="of every participant [default: 2]"
     )
     parser.add_argument("--rounds", type=positive_integer, default=rounds, help=f"[default: {rounds}]")
+    add_kind(parser)
+
+
+def add_kind(parser: argparse.ArgumentParser) -> None:
+    """The options for a run that only shows that the benchmark works, and for one that is recorded."""
     either = parser.add_mutually_exclusive_group()  # a tiny run must not replace a recorded result
-    either.add_argument("--quick", action="store_true", help="a tiny model and one round: does it work?")
+    either.add_argument("--quick", action="store_true", help="something tiny and one round: does it work?")
     either.add_argument(
         "--save", action="store_true", help="record the result for the documentation's tables"
     )

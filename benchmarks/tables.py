@@ -4,7 +4,8 @@ python -m benchmarks tables             # after: python -m benchmarks training -
 python -m benchmarks tables --check     # exits with 1 if a table is not what the results give
 
 A table stands between two comments: ``<!-- result: NAME -->`` and ``<!-- end of result -->``. NAME is that of a file
-in ``benchmarks/results``; ``<!-- result: short -->`` is the short table of the README.
+in ``benchmarks/results``; ``<!-- result: short -->`` is the short table of the README, and ``<!-- result: goals -->``
+has the goals beside the results.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
+from benchmarks.goals import goals_table
+from benchmarks.growth import growth_table
 from benchmarks.results import FOLDER, Result, number, table
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +27,8 @@ _PLACE = re.compile(
 )
 #: The rows of the short table: training of these participants, at these sizes.
 _SHORT_SIZES = ("2x128", "2x512")
+#: Results of benchmarks that don't take ``--rounds``.
+_WITHOUT_ROUNDS = ("text-memory",)
 
 
 def written(text: str, folder: Path = FOLDER) -> str:
@@ -30,7 +36,10 @@ def written(text: str, folder: Path = FOLDER) -> str:
 
     def replace(place: re.Match[str]) -> str:
         name = place["name"]
-        content = _short(folder) if name == "short" else _whole(_load(name, folder))
+        if name == "goals":
+            content = goals_table(partial(_load, folder=folder))
+        else:
+            content = _short(folder) if name == "short" else _whole(_load(name, folder))
         return f"{place[1]}\n{content}\n\n{place[4]}"
 
     return _PLACE.sub(replace, text)
@@ -45,9 +54,11 @@ def _load(name: str, folder: Path) -> Result:
 
 def _whole(result: Result) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    rounds = f" --rounds {len(result.participants[0].values)}" if result.name not in _WITHOUT_ROUNDS else ""
+    content = growth_table(result) if result.name == "growth" else table(result)
     return (
-        f"`{result.command} --rounds {len(result.participants[0].values)} --save`, {result.date}: {result.machine}; "
-        f"{result.threads} threads; {versions}.\n\n{table(result)}"
+        f"`{result.command}{rounds} --save`, {result.date}: {result.machine}; {result.threads} threads; {versions}."
+        f"\n\n{content}"
     )
 
 

@@ -9,7 +9,6 @@ With ``--url`` it is also fetched from a web server on this machine. A flat colu
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.arguments import positive_integer
+from benchmarks.results import Measured, Result, add_kind, command_line, show
 
 MEBIBYTE = 2**20
 _PREPARE = "import charkit; charkit.prepare({source!r}, {out!r})"
@@ -93,17 +93,18 @@ def main() -> None:
     parser.add_argument("--steps", type=positive_integer, default=50)
     parser.add_argument("--folder", type=Path, help="where texts and runs are put for the time being")
     parser.add_argument("--url", action="store_true", help="also fetch the text from a web server")
-    parser.add_argument("--quick", action="store_true", help="one text of a megabyte and two steps")
+    add_kind(parser)
     options = parser.parse_args()
     if options.quick:
         options.megabytes, options.steps = [1], 2
+    values = []
     for size in options.megabytes:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             found = measure(size, Path(folder), options)
-        print(
-            json.dumps({"megabytes": size, **{name: round(value, 1) for name, value in found.items()}}),
-            flush=True,
-        )
+        values += [Measured(f"{name}, {size:,} MB", [[value]]) for name, value in found.items()]
+        print(f"{size:,} MB: {found}", file=sys.stderr)
+    command = command_line("text-memory")
+    show(Result("text-memory", "Peak memory by text", "MiB", command, values, 1), options)
 
 
 if __name__ == "__main__":

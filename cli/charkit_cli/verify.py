@@ -128,7 +128,8 @@ def _verify(
             where = f" ({precision})" if precision else ""
             on_crash(
                 f"error: this process ended in stage {check.stage}, check {check.name}{where}, without an exception: "
-                f"something in {backend} or its framework crashes or exits there"
+                f"{backend} or its framework crashed or exited, or the system killed the process, as it does when "
+                "memory runs out"
             )
             activity.set(f"verifying {backend}: {check.stage}, {check.name}{where}")
 
@@ -156,7 +157,10 @@ def _measure(backend: str, device: str | None, threads: int | None, json_output:
     except BackendError as error:
         if json_output:
             print_json({"backend": backend, "error": str(error)})
-        text = f"error: the speed could not be measured: {error}; for details, run toolkit verify --backend {backend}"
+        text = (
+            f"error: the speed could not be measured: {error}; to check the backend, run toolkit verify --backend "
+            f"{backend}"
+        )
         to_log().print(Text(text, style="bold red"))
         return 1
     if json_output:

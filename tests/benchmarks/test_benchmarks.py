@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from benchmarks.__main__ import NAMES
 from benchmarks.cases import SIZES, training_flops
+from benchmarks.goals import Goal
+from benchmarks.growth import growth_table
 from benchmarks.results import Measured, Result, ratio_of, table
 
-from benchmarks import commits, step_loops, tables, training
+from benchmarks import commits, goals, step_loops, tables, training
 
 ROOT = Path(__file__).parents[2]
 
@@ -170,7 +172,75 @@ def test_the_list_promises_of_startup_what_it_measures() -> None:
     assert "training step" not in NAMES["startup"]
 
 
-@pytest.mark.parametrize("name", ["evaluation", "overhead", "encoding"])
+@pytest.mark.parametrize(
+    ("goal", "value", "text"),
+    [
+        (Goal("", "", "{}", 1.3, "r", {}), 1.296, "1.3"),  # as it is shown
+        (Goal("", "", "{}", 0.4, "r", {}, percent=True), 0.396, "40%"),
+        (Goal("", "", "{}", 20.0, "r", {}, at_most=True), 20.04, "20"),
+        (Goal("", "", "{}", 1000.0, "r", {}), 1500.0, "1,500"),
+    ],
+)
+def test_a_goal_is_met_by_a_figure_as_it_is_shown(goal: Goal, value: float, text: str) -> None:
+    assert goal.shown(value) == text
+    assert goal.met(value)
+
+
+@pytest.mark.parametrize(
+    ("goal", "value"),
+    [
+        (Goal("", "", "{}", 1.3, "r", {}), 1.29),
+        (Goal("", "", "{}", 0.4, "r", {}, percent=True), 0.394),
+        (Goal("", "", "{}", 20.0, "r", {}, at_most=True), 20.2),
+        (Goal("", "", "{}", 1000.0, "r", {}), 999.0),
+    ],
+)
+def test_a_goal_that_is_missed(goal: Goal, value: float) -> None:
+    assert not goal.met(value)
+
+
+def test_the_table_of_goals_counts_the_figures_that_reach_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {
+        "NumPy": lambda result: result.ratio(result.participants[1]).median,
+        "PyTorch": lambda result: 1.0,
+    }
+    goal = Goal("Training", "2x128", "{} times a plain loop", 1.3, "training-2x128", figures)
+    monkeypatch.setattr(goals, "goals", lambda: [goal])
+    assert goals.goals_table(_result).splitlines() == [
+        "| what | model | goal | measured |",
+        "|---|---|---|---|",
+        "| Training | 2x128 | 1.3 times a plain loop | NumPy 1.5, PyTorch 1 (**missed**) |",
+        "",
+        "1 of the 2 figures reach their goals.",
+    ]
+
+
+def test_a_goal_without_its_figure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (goal, *_) = goals.goals()
+    monkeypatch.setattr(goals, "goals", lambda: [goal])
+    with pytest.raises(ValueError, match="'training-2x128' has no participant 'charkit numpy numba'"):
+        goals.goals_table(_result)
+
+
+def test_growth_is_shown_as_multiples_of_the_limit() -> None:
+    values = {"numpy, lstm_size 8": 30.0, "limit, lstm_size 8": 10.0, "limit, lstm_size 16": 200.0}
+    participants = [Measured(name, [[value]]) for name, value in values.items()]
+    result = Result("growth", "Growth", "ns per character", "", participants, 1)
+    assert growth_table(result).splitlines()[2:] == ["| lstm_size 8 | 10 | 3 |", "| lstm_size 16 | 200 | - |"]
+
+
+def test_the_time_to_a_loss_ends_with_the_first_validation_below_it(tmp_path: Path) -> None:
+    text = tmp_path / "t.txt"
+    text.write_text("a cat sat on a mat. " * 500, "utf-8")
+    done = _run("time-to-loss", str(text), "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "| charkit, classic |" in done.stdout
+    never = _run("time-to-loss", str(text), "--recipe", "classic", "--loss", "0.0001", "--rounds", "1")
+    assert never.returncode == 1
+    assert "classic ended without a validation loss of 0.0001" in never.stderr
+
+
+@pytest.mark.parametrize("name", ["evaluation", "overhead", "encoding", "busy", "verify-time"])
 def test_it_works_on_the_smallest_model(name: str) -> None:
     done = _run(name, "--quick")
     assert done.returncode == 0, done.stderr

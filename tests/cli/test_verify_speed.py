@@ -110,7 +110,7 @@ def test_one_that_fails_is_no_traceback(
     assert outcome.status == 1
     assert outcome.out == ""
     assert outcome.err == (
-        f"error: the speed could not be measured: {words}; for details, run toolkit verify --backend slow\n"
+        f"error: the speed could not be measured: {words}; to check the backend, run toolkit verify --backend slow\n"
     )
     as_json = toolkit(*measure, "--json")
     assert (as_json.status, as_json.out) == (1, f'{{"backend": "slow", "error": "{words}"}}\n')

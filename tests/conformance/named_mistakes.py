@@ -285,7 +285,7 @@ FAULTS = (
         optimizer_steps(beta1=0.7, beta2=0.95),
         "beta1 used for both moments",
     ),
-    adam("twice as fast", N.TwiceAsFast, optimizer_steps(), "the learning rate times 2"),
+    adam("twice as fast", N.TwiceAsFast, optimizer_steps(), "a learning rate multiplied by 2"),
     adam(
         "climbing",
         N.Climbing,

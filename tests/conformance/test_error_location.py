@@ -143,7 +143,8 @@ def test_without_a_line_of_the_plugin_it_says_what_numpy_returned_and_for_what()
 
     before = Boxing.numpy
     result = judge("one_step", Boxing)
-    assert "numpy() returned ndarray object () for Box; outside the plugin, at " in result.look_at
+    returned = "numpy() returned ndarray (dtype object, shape ()) for Box"
+    assert f"{returned}; the error was raised outside the plugin, at " in result.look_at
     assert "charkit" in result.look_at.partition("outside the plugin")[2]
     assert Boxing.numpy is before
 

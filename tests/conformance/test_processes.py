@@ -71,9 +71,9 @@ def test_norm_in_the_order_of_a_set() -> None:
         ),
         (thread_faults.ThreadsOfTheFirst, "it reports"),
         (thread_faults.TwiceTheThreads, "threads shared the work, which is more"),
-        (thread_faults.IgnoresInEvaluationOfFew, "in the evaluation of 4 sequences"),
-        (thread_faults.IgnoresInEvaluationOfSome, "in evaluation"),
-        (thread_faults.IgnoresOnShards, "in training with divides_batches set to False"),
+        (thread_faults.IgnoresInEvaluationOfFew, "during the evaluation of 4 sequences"),
+        (thread_faults.IgnoresInEvaluationOfSome, "during evaluation"),
+        (thread_faults.IgnoresOnShards, "during training with divides_batches set to False"),
         (thread_faults.IgnoresInEvaluation, "it reports 1"),  # its idle thread may also show in training
     ],
 )
@@ -117,7 +117,7 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
     result = judge("threads_are_reported_correctly", NumpyBackend)
     assert (
         result.got == "asked for 1 thread, it reports 1, but several ran at once 80% of the time "
-        "in training with divides_batches set to False"
+        "during training with divides_batches set to False"
     )
 
 
@@ -140,9 +140,9 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (lasting_faults.DeepThreads, "the stack size of new threads (threading.stack_size)"),
         (lasting_faults.FreezesObjects, "the objects that are never collected (gc.freeze)"),
         (import_faults.SeedsOnImport, "NumPy's random state (np.random)"),
-        (lasting_faults.SwitchesOften, "how often Python switches threads (sys.setswitchinterval)"),
-        (lasting_faults.RestoresWhatItSawFirst, "how often Python switches threads (sys.setswitchinterval)"),
-        (lasting_faults.RestoresAfterErrors, "how often Python switches threads (sys.setswitchinterval)"),
+        (lasting_faults.SwitchesOften, "the thread switch interval (sys.setswitchinterval)"),
+        (lasting_faults.RestoresWhatItSawFirst, "the thread switch interval (sys.setswitchinterval)"),
+        (lasting_faults.RestoresAfterErrors, "the thread switch interval (sys.setswitchinterval)"),
     ],
 )
 def test_process_that_is_not_as_it_was(backend: type[NumpyBackend], what: str) -> None:

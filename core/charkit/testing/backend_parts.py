@@ -148,7 +148,7 @@ class Parts:
             returned, names, "the function that differentiate() returns", _DIFFERENTIATE
         )
         return (
-            dictionary_from(gradients, self.weights, "the gradient", _DIFFERENTIATE),
+            dictionary_from(gradients, self.weights, "the gradients", _DIFFERENTIATE),
             nats,
             state_from(after, _DIFFERENTIATE),
         )

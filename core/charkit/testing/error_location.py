@@ -30,7 +30,7 @@ def locate_error(error: BaseException, subject: Subject, repeat: Callable[[], No
         return f"{forgotten}; the call is needed before {line}" if line else forgotten
     if line:
         return line + _unset_attribute(error, classes)
-    return f"{_returned_by_numpy(classes, repeat)}outside the plugin, at {_line_in_charkit(error)}"
+    return f"{_returned_by_numpy(classes, repeat)}the error was raised outside the plugin, at {_line_in_charkit(error)}"
 
 
 def _last_line_and_caller(error: BaseException, sources: Iterable[Path]) -> str:
@@ -144,6 +144,6 @@ def _type_and_shape(value: Any) -> str:
     """The type of a value, and for an array its dtype and shape."""
     kind = type(value).__name__
     try:
-        return f"{kind} {value.dtype} {tuple(value.shape)}"
+        return f"{kind} (dtype {value.dtype}, shape {tuple(value.shape)})"
     except Exception:  # noqa: BLE001 - no array, or one under tracing
         return kind

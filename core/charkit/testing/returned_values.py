@@ -14,6 +14,7 @@ from charkit.backend import Array, Backend, Moments, State, float_dtype
 from charkit.testing.tolerances import Mismatch, require
 
 _PLAIN = "return the framework's plain arrays of floating-point numbers, not the tracers that wrap them"
+_SCALAR = "return one floating-point number as a plain 0-d array of the framework, not a tracer that wraps it"
 
 
 def array_from(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> Array:
@@ -55,9 +56,9 @@ def scalar_from(backend: Backend[Any], tensor: Any, what: str, look_at: str) -> 
     array = backend.numpy(tensor)
     require(
         isinstance(array, np.ndarray) and array.shape == () and array.dtype.kind == "f",
-        expected=f"{what}: a {float_dtype(backend.precision)} scalar",
+        expected=f"{what}: a {float_dtype(backend.precision)} scalar of shape ()",
         got=f"numpy() returned {description(array)}",
-        look_at=f"{look_at}: {_PLAIN}",
+        look_at=f"{look_at}: {_SCALAR}",
     )
     return float(array)
 
@@ -109,8 +110,8 @@ def dictionary_from(returned: Any, names: Iterable[str], what: str, look_at: str
         look_at=look_at,
     )
     missing, unknown = sorted(names - set(returned)), sorted(map(str, set(returned) - names))
-    differences = [f"no {', '.join(missing)}"] if missing else []
-    differences += [f"also {', '.join(unknown)}"] if unknown else []
+    differences = [f"no entry for {', '.join(missing)}"] if missing else []
+    differences += [f"unknown names: {', '.join(unknown)}"] if unknown else []
     require(
         not differences,
         expected=f"{what}: one entry for each weight name and no others",
@@ -130,6 +131,8 @@ def description(value: Any) -> str:
         return f"an array of dtype {value.dtype} and shape {value.shape}{content}"
     if value is None:
         return "None"
+    if isinstance(value, tuple | list) and not value:
+        return f"an empty {type(value).__name__}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}: {', '.join(type(item).__name__ for item in value)}"
     return f"an object of type {type(value).__name__}"

@@ -78,7 +78,7 @@ def tensors_at_an_old_address_are_read(subject: Subject, precision: str) -> None
                 _expected(other, is_prediction),
                 precision=precision,
                 kind="gradients",
-                look_at=f"backend.py, lstm.py and loss.py: {_KEYS} (the argument replaced here: {argument})",
+                look_at=f"backend.py, lstm.py, output.py and loss.py: {_KEYS} (the argument replaced here: {argument})",
             )
 
 

@@ -184,7 +184,7 @@ def arrays_out_are_copies(subject: Subject, precision: str) -> None:
         out[:] = 0
         require(
             bool(np.all(backend.numpy(tensor) == 1)),
-            expected=f"a tensor, made from a {array.dtype} array, that keeps its values",
+            expected=f"a tensor, made from an array of dtype {array.dtype}, that keeps its values",
             got="it changed with the array that numpy() returned",
             look_at=_NUMPY,
         )

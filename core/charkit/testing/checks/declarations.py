@@ -129,7 +129,7 @@ def versions_are_reported(subject: Subject) -> None:
         installed = _installed(name)
         require(
             not installed or _release(version) == _release(installed),
-            expected=f"versions(): {name} {installed}, which is installed",
+            expected=f"versions(): {name} {installed}, the installed version",
             got=f"{name} {version}",
             look_at="backend.py: versions() reads the version from the library, for example numpy.__version__",
         )

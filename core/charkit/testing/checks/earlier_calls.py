@@ -32,7 +32,7 @@ def predictions_after_other_numbers_of_streams(subject: Subject, precision: str)
     parts = _fresh_parts(subject, precision, case)
     for sequences in (slice(None), slice(1, 2), slice(None)):
         some = case.sequences(sequences)
-        check_prediction(parts, precision, some, f"{_COMPILED}; lstm.py: {_ARRAYS}")
+        check_prediction(parts, precision, some, f"{_COMPILED}; lstm.py and output.py: {_ARRAYS}")
 
 
 @check_precisions("forward", among=("float32",))
@@ -58,7 +58,7 @@ def other_batch_shapes_do_not_interfere(subject: Subject, precision: str) -> Non
     small = replace(large.sequences([1, 2]).steps(4), masks=None)
     parts = _fresh_parts(subject, precision, large)
     for case in (small, large, small):
-        check_nats(parts, precision, case, f"{_COMPILED}; lstm.py and loss.py: {_ARRAYS}")
+        check_nats(parts, precision, case, f"{_COMPILED}; lstm.py, output.py and loss.py: {_ARRAYS}")
 
 
 @check_precisions("loss", among=("float32",))

@@ -23,7 +23,7 @@ _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out ou
 _STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
 _SYMBOLS = (
     "lstm.py: the columns of layer 0's weight_ih, indexed by symbols that stay int32; "
-    "output.py: logits of many symbols"
+    "output.py: the logits of a large vocabulary"
 )
 _MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
 
@@ -135,7 +135,7 @@ def _check_one_of_70000_symbols(subject: Subject, precision: str) -> None:
         {"logits": expected},
         precision=precision,
         kind="forward",
-        look_at=f"{_SYMBOLS}, for a single symbol too",
+        look_at=f"{_SYMBOLS}; also in a separate path for a single symbol, if there is one",
     )
 
 
@@ -227,7 +227,9 @@ def other_weights_give_other_logits(subject: Subject, precision: str) -> None:
     sets += [(first | {name: second[name]}, tensors | {name: others[name]}) for name in first]
     for weights, parts.weights in sets:
         other = replace(case, weights=weights)
-        _check_parts(parts, precision, other, "lstm.py: what is prepared from weights and cached")
+        _check_parts(
+            parts, precision, other, "lstm.py and output.py: what is prepared from weights and cached"
+        )
 
 
 @check_precisions("forward")
@@ -265,7 +267,8 @@ def only_the_state_is_carried(subject: Subject, precision: str) -> None:
         _by_name(from_itself),
         _by_name(from_copy),
         expected="the same bits from a state and from its copy",
-        look_at="lstm.py: a state of a higher-precision dtype than numpy() returns, or one also stored elsewhere",
+        look_at="lstm.py: a state of a higher-precision dtype than numpy() returns, or a state that is also stored "
+        "elsewhere",
     )
 
 

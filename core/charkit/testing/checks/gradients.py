@@ -54,7 +54,7 @@ def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str)
     def compute_gradients(oracle: type[Oracle]) -> dict[str, ArrayLike]:
         reference = oracle(case.model)
         expected = reference.gradients(case.weights, *case.batch)
-        return {**expected, "the norm": reference.norm(expected)}
+        return {**expected, "the gradient norm": reference.norm(expected)}
 
     def compute_forward(oracle: type[Oracle]) -> dict[str, ArrayLike]:
         expected, after = oracle(case.model).nats(case.weights, *case.batch)
@@ -65,7 +65,7 @@ def _check_gradients(subject: Subject, precision: str, case: Case, look_at: str)
     )
     forward = {"nats": nats, "hidden": state.hidden, "cell": state.cell}
     require_agreement(
-        {**gradients, "the norm": norm},
+        {**gradients, "the gradient norm": norm},
         compute_gradients,
         precision=precision,
         kind="gradients",
@@ -112,9 +112,8 @@ def gradients_with_a_low_dropout(subject: Subject, precision: str) -> None:
     case = realistic_case()
     gradients, nats, _ = _parts(subject, precision, case).gradients(*case.batch)
     expected = realistic_step()
-    look_at = (
-        f"{_GRADIENT}; masks apply wherever they are given; arrays processed in blocks; symbols stay int32"
-    )
+    advice = "masks apply wherever they are given; arrays that are processed in blocks; symbols stay int32"
+    look_at = f"{_GRADIENT}; {advice}"
     _require_close(
         {**gradients, "nats": nats}, {**expected.gradients, "nats": expected.nats}, precision, lambda: look_at
     )
@@ -206,8 +205,8 @@ def _truncation(case: Case, observed: Mapping[str, Array], precision: str) -> st
         wrong = truncated(length)(case.model).gradients(case.weights, *case.batch)
         furthest = max(difference(observed[name], array) for name, array in wrong.items())
         if furthest <= BOUNDS[precision]["gradients"]:
-            every = "symbol" if length == 1 else f"{length} symbols"
-            return f"it looks like backpropagation truncated every {every}; see "
+            where = "at each symbol" if length == 1 else f"every {length} symbols"
+            return f"it looks like backpropagation truncated {where}; see "
     return ""
 
 

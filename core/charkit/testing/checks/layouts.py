@@ -35,7 +35,7 @@ def gradients_where_all_axes_are_equal(subject: Subject, precision: str) -> None
     """
     for batch_size, num_layers, part in (
         (3, 2, ""),
-        (6, 1, ", which may be different for part of the batch"),
+        (6, 1, ", which may be that of part of a batch"),
     ):
         case = case_of_equal_axes(num_layers=num_layers, batch_size=batch_size)
         look_at = f"{_INFERRED}{part}"

@@ -60,8 +60,8 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
             expected=f"the same results and settings after the user's {default}",
             got=wrong,
             look_at="backend.py: tensor(), the builders and all code that creates arrays specify the device and the "
-            "dtype; modes, and anything else that must differ from what the user has set, are set in tensor(), and "
-            "in what compile() returns, during each call",
+            "dtype; modes, and anything else that must differ from the user's settings, are set during each call, in "
+            "tensor() and in the function that compile() returns",
         )
 
 
@@ -74,7 +74,7 @@ def float32_follows_another_precision(subject: Subject) -> None:
     wrong = {name: dtype for name, dtype in two_threads.dtypes.items() if dtype != "float32"}
     require(
         not wrong,
-        expected=f"float32 arrays from a float32 network, after one in {subject.finest()}",
+        expected=f"float32 arrays from a float32 network, even after a {subject.finest()} network",
         got=", ".join(f"{name}: {dtype}" for name, dtype in wrong.items()),
         look_at="what is kept between calls and shared by networks: its key must contain the dtype",
     )

@@ -125,7 +125,7 @@ def cells_are_not_rounded(subject: Subject, precision: str) -> None:
     trained = subject.parts(precision, large.model, large.weights)
     for what, case, after in (
         ("symbol-by-symbol prediction", small, state),
-        ("advancing the state", small, parts.advance(small.symbols, small.state)),
+        ("a call that only advances the state", small, parts.advance(small.symbols, small.state)),
         ("scoring", large, trained.nats(*large.batch)[1]),
         ("training", large, trained.gradients(*large.batch)[2]),
     ):

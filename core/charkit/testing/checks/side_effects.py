@@ -46,7 +46,7 @@ def creation_changes_no_settings(subject: Subject) -> None:
         not changed,
         expected="unchanged settings of the process",
         got=f"changed: {', '.join(changed)}",
-        look_at="backend.py: __init__ restores what it sets temporarily",
+        look_at="backend.py: __init__ leaves these settings as they were, and restores what it sets temporarily",
     )
 
 

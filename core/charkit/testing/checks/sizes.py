@@ -121,8 +121,8 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
     case = make_case(num_layers=4, batch_size=4_201, num_steps=16, vocabulary_size=5, lstm_size=3)
     parts = subject.parts(precision, case.model, case.weights)  # which no other check has called
     blocks = (
-        "lstm.py, output.py, loss.py and compile() in backend.py: blocks and buffers, and the division of an odd "
-        "number of sequences"
+        "lstm.py, output.py, loss.py and compile() in backend.py: blocks and buffers, and an odd number of sequences "
+        "that is divided into parts"
     )
     look_at = f"lstm.py: the state of each of four layers; {blocks}"
     check_nats(parts, precision, case, look_at)

@@ -130,7 +130,7 @@ def _is_parallel(use: ThreadUse) -> bool:
 def _parallel_single_thread(one: Observation) -> str:
     """Describes several threads that ran at once although one is reported, or nothing."""
     assert one.training is not None
-    for where, use in {"in training": one.training, **one.elsewhere}.items():
+    for where, use in {"during training": one.training, **one.elsewhere}.items():
         if one.reported == 1 and _is_parallel(use):
             return f"asked for 1 thread, it reports 1, but several ran at once {use.overlap:.0%} of the time {where}"
     return ""

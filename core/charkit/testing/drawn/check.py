@@ -44,7 +44,7 @@ def _finding(subject: Subject, case: DrawnCase, name: str) -> Mismatch:
     simplest = reduced(case, lambda simpler: _failure(subject, simpler) is not None)
     error = _failure(subject, simplest)
     if error is None:  # it depends on calls outside of the case
-        return Mismatch(f"the same results in {name}", f"a different result each time: {case}", _CHANGES)
+        return Mismatch(f"the same results in {name}", f"a failure that did not recur: {case}", _CHANGES)
     if isinstance(error, Mismatch):
         return Mismatch(error.expected, f"{error.got}; in {name}, reduced to {simplest}", error.look_at)
     where = locate_error(error, subject, lambda: _repeat(subject, simplest))

@@ -22,10 +22,10 @@ _REST_SECONDS = 0.01
 
 #: What the process with one thread repeats while it is measured, beside training, and where that is.
 MEASURED = {
-    "train whole": "in training with divides_batches set to False",
-    "evaluate": "in evaluation",
-    "evaluate some": f"in the evaluation of {_BATCH[0]} sequences",
-    "evaluate few": f"in the evaluation of {_FEW[0]} sequences",
+    "train whole": "during training with divides_batches set to False",
+    "evaluate": "during evaluation",
+    "evaluate some": f"during the evaluation of {_BATCH[0]} sequences",
+    "evaluate few": f"during the evaluation of {_FEW[0]} sequences",
 }
 Action = Callable[[], object]
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from charkit.system.processes import kill_group, own_group
+from charkit.system.signals import signal_name
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch
 
@@ -94,7 +95,13 @@ class IsolatedProcess:
         lines = self._errors.read().strip().splitlines()
         if not is_late:
             ended = f"; its last output was: {lines[-1]}" if lines else " without printing anything"
-            return f"the process ended{ended}"
+            status = self._process.returncode
+            how = (
+                f"was killed by signal {signal_name(-status)}"
+                if status < 0
+                else f"ended with status {status}"
+            )
+            return f"the process {how}{ended}"
         last = f"; its last output was: {lines[-1]}" if lines else ""
         return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was killed{last}"
 

@@ -239,7 +239,7 @@ def settings_that_imports_keep() -> dict[str, str]:
         "NumPy's print options (np.set_printoptions)": np.get_printoptions(),
         "the start method of multiprocessing": multiprocessing.get_start_method(allow_none=True),
         "the recursion limit": sys.getrecursionlimit(),
-        "how often Python switches threads (sys.setswitchinterval)": sys.getswitchinterval(),
+        "the thread switch interval (sys.setswitchinterval)": sys.getswitchinterval(),
     }
     return {name: str(value) for name, value in settings.items()}
 

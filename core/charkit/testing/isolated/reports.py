@@ -79,7 +79,9 @@ def report_user_defaults(backend: Backend[Any]) -> dict[str, str]:
                 backend.name, precision=precision, device=backend.device, threads=backend.threads
             )
             found = usage_digests(other, make_case(vocabulary_size=_LARGE_VOCABULARY, masked=True))
-            digests |= {f"{name} ({precision}, large vocabulary)": digest for name, digest in found.items()}
+            digests |= {
+                f"{name} ({precision}, {_LARGE_VOCABULARY} symbols)": digest for name, digest in found.items()
+            }
         return digests | result_digests(other_backend(backend, backend.threads), steps=_FEW_STEPS)
 
     outcomes = list(under_user_defaults(use))

@@ -142,7 +142,12 @@ MISTAKES = (
 )
 FAMILIES = (
     Family(
-        "the learning rate times {value}", _RATE, _times, always(1.0), LINEAR, special=(_SIGN, _NOT_APPLIED)
+        "a learning rate multiplied by {value}",
+        _RATE,
+        _times,
+        always(1.0),
+        LINEAR,
+        special=(_SIGN, _NOT_APPLIED),
     ),
     Family(
         "an Adam epsilon of {value} instead of {configured}",

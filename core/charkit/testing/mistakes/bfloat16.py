@@ -10,7 +10,7 @@ from charkit.backend import Moments
 from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.oracle import Arrays, Floats, Oracle
 
-_RATES = "backend.py: in bfloat16, tensor() and Rates keep floats in float32"
+_RATES = "backend.py: in bfloat16, tensor() keeps floating-point numbers, including Rates, in float32"
 _ARRAYS = "optimizer.py: in bfloat16, weights and moments stay float32 arrays; only operands of products are rounded"
 _KEPT_BITS, _HALF = np.uint32(0xFFFF0000), np.uint32(0x7FFF)
 

@@ -12,6 +12,8 @@ from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Floats, Ints, Oracle
 
 _LSTM_BIAS = "lstm.py: b is one vector; keep a framework's second bias frozen at zero"
+_INCLUDED = "lstm.py: z = W_ih x + W_hh h + b, including the bias"
+_FORGET_BIAS = "lstm.py: add b as it is; it already includes any forget bias"
 
 
 def _is_lstm_bias(name: str) -> bool:
@@ -74,7 +76,7 @@ MISTAKES = (
     Mistake(
         "a doubled bias: a second trainable bias also counts toward the norm", _LSTM_BIAS, _BiasInNormTwice
     ),
-    Mistake("a missing LSTM bias", _LSTM_BIAS, _NoBias),
-    Mistake("a missing LSTM bias", _LSTM_BIAS, _NoBiasNorGradient),
-    Mistake("a forget bias of 1 added at run time (as in TF1)", _LSTM_BIAS, _ForgetBias),
+    Mistake("a missing LSTM bias", _INCLUDED, _NoBias),
+    Mistake("a missing LSTM bias", _INCLUDED, _NoBiasNorGradient),
+    Mistake("a forget bias of 1 added at run time (as in TF1)", _FORGET_BIAS, _ForgetBias),
 )

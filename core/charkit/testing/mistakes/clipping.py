@@ -9,6 +9,8 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.oracle import Arrays, Floats, Oracle
 
 _CLIP = "optimizer.py: all gradients times min(1, grad_clip / global norm), without an epsilon"
+_NORM = "optimizer.py: the returned norm is the one before clipping"
+_OFF = "optimizer.py: a grad_clip of 0 turns clipping off"
 _CLIP_FIRST = "optimizer.py: gradients are clipped first; Adam's moments and update use the clipped ones"
 
 
@@ -85,8 +87,8 @@ MISTAKES = (
     Mistake("clipping with an epsilon of 1e-6 (as in clip_grad_norm_)", _CLIP, _ClippedWithEpsilon),
     Mistake("clipping by the norm of each array instead of by the global norm", _CLIP, _ClippedPerArray),
     Mistake("clipping by value instead of by the global norm", _CLIP, _ClippedByValue),
-    Mistake("a grad_clip of 0 treated as a threshold of zero instead of as off", _CLIP, _ZeroClipsAll),
-    Mistake("the norm after clipping", _CLIP, _NormAfterClipping),
+    Mistake("a grad_clip of 0 treated as a threshold of zero instead of as off", _OFF, _ZeroClipsAll),
+    Mistake("the norm after clipping instead of before it", _NORM, _NormAfterClipping),
     Mistake(
         "clipping after Adam: the update is scaled instead of the gradients", _CLIP_FIRST, _ScaledAfterAdam
     ),

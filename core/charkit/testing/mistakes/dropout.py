@@ -11,7 +11,7 @@ from charkit.testing.oracle import Arrays, Floats, Oracle, Unrolled
 
 _DROPOUT = "lstm.py: every layer's output is h * mask / (1 - dropout); the carried h is not masked"
 _MASKS = "lstm.py: masks are (layer, batch, time, unit): each layer, sequence and time step has its own"
-_BACKWARD = "lstm.py: the mask and its scale in the backward pass, if it is written by hand"
+_BACKWARD = "lstm.py: if the backward pass is written by hand, it applies the mask and its scale too"
 
 
 class _CarriedStateMasked(Oracle):

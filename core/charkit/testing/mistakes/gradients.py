@@ -15,7 +15,8 @@ _THROUGH_TIME = (
     "over all time steps"
 )
 _RECURRENT = (
-    "lstm.py: weight_hh times the hidden state of the previous time step, starting with the given state"
+    "lstm.py, backward pass: the gradient of weight_hh uses the hidden state of the previous time step, starting "
+    "with the given state"
 )
 _ROWS = "lstm.py: the gradient of layer 0's weight_ih: a symbol's column is the sum over all its positions"
 _MEAN = "backend.py: differentiate() gives the gradient of the mean over batch and time"

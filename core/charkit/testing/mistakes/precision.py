@@ -13,7 +13,7 @@ from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Arrays, Floats, Ints, Oracle, Step
 
 _TENSOR = "backend.py: tensor() keeps float64 arrays unchanged if the precision is float64"
-_RATES = "backend.py: tensor() keeps float64 scalars too; optimizer.py: Rates are not rounded"
+_RATES = "backend.py: tensor() keeps float64 scalars unchanged too; optimizer.py: Rates are not rounded"
 _CONSTANTS = "optimizer.py: values in OptimizerConfig are not rounded to float32"
 _SCALE = "lstm.py: 1 / (1 - dropout) is not rounded to float32"
 

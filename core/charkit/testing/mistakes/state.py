@@ -9,7 +9,10 @@ from charkit.testing.mistakes.mistake import Mistake
 from charkit.testing.mistakes.wrapped import Wrapped
 from charkit.testing.oracle import Floats
 
-_LSTM_STATE = "lstm.py: the given state, (layer, batch, unit), hidden before cell"
+_LSTM_STATE = (
+    "lstm.py: start from the given state and return the new one, "
+    "both (layer, batch, unit), hidden before cell"
+)
 
 
 def _zeros(state: State[Floats]) -> State[Floats]:

@@ -107,7 +107,7 @@ def _growth(habits: Habits) -> Iterator[tuple[str, str]]:
         yield (
             "growing time",
             f"a step takes {habits.slowdown:.1f} times as long after {steps} steps as at first; each step passes on "
-            "something that grows, such as a graph that the state keeps",
+            "something that grows, such as a graph that the state keeps: detach the state",
         )
 
 

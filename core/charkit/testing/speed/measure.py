@@ -114,7 +114,9 @@ class SpeedReport:
             "sampling, characters per second",
             "ratio",
         )
-        return table_of_rows(columns, rows, f"{self.backend} on {self.device}, relative to {BASELINE}")
+        return table_of_rows(
+            columns, rows, f"{self.backend} on {self.device}; ratio: speed relative to NumPy"
+        )
 
 
 @suggesting_keywords

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from charkit.errors import BackendError
+from charkit.system.signals import signal_name
 from charkit.testing.speed.measurements import Size
 
 #: Set for all libraries, so that they use the same number of threads.
@@ -91,5 +92,7 @@ class WorkerProcess:
         status = self._process.wait(_EXIT_SECONDS)
         self._errors.seek(0)
         last_line = (self._errors.read().strip().splitlines() or ["it printed nothing"])[-1]
-        exit_text = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        exit_text = (
+            f"was killed by signal {signal_name(-status)}" if status < 0 else f"ended with status {status}"
+        )
         return f"its process {exit_text}: {last_line:.200}"
