@@ -67,8 +67,33 @@ class NumpyLstm:
                 return single_symbol(symbols.item(), state)
             return single_step(space, symbols, state)
         layers = self._prepare(weights)
+        if tape is None and masks is None:
+            return self._in_blocks(space, layers, symbols, state)
+        traces, inputs, after = self._through_layers(space, layers, symbols, state, masks)
+        if tape is not None:
+            tape.push(lambda gradient: self._backward(tape, layers, traces, inputs, masks, gradient))
+        return inputs[-1], after
+
+    def _in_blocks(
+        self, space: Workspace, layers: list[Any], symbols: Array, state: State[Array]
+    ) -> tuple[Array, State[Array]]:
+        """Evaluation, which keeps no trace: a few time steps at a time through all layers, in a core's own cache."""
+        batch, time = symbols.shape
+        unit, dtype = state.hidden.shape[-1], state.hidden.dtype
+        features = space.array("features", (time, batch, unit), dtype)
+        block = max(1, _BLOCK_BYTES // (batch * 4 * unit * dtype.itemsize))
+        for start in range(0, time, block):
+            part = slice(start, start + block)
+            _, (*_, hidden), state = self._through_layers(space, layers, symbols[:, part], state, None)
+            features[part] = hidden
+        return features, state
+
+    def _through_layers(
+        self, space: Workspace, layers: list[Any], symbols: Array, state: State[Array], masks: Array | None
+    ) -> tuple[list[Trace], list[Array], State[Array]]:
+        """Each layer's trace; the symbols ``(time, batch)`` and each layer's output; the state after the last step."""
         traces: list[Trace] = []
-        inputs: list[Array] = [np.ascontiguousarray(symbols.T)]  # (time, batch)
+        inputs: list[Array] = [np.ascontiguousarray(symbols.T)]
         for index, layer in enumerate(layers):
             trace = self._forward(space, index, layer, inputs[-1], state.hidden[index], state.cell[index])
             traces.append(trace)
@@ -76,9 +101,7 @@ class NumpyLstm:
         after = State(
             np.stack([trace.hidden[-1] for trace in traces]), np.stack([trace.cells[-1] for trace in traces])
         )
-        if tape is not None:
-            tape.push(lambda gradient: self._backward(tape, layers, traces, inputs, masks, gradient))
-        return inputs[-1], after
+        return traces, inputs, after
 
     def _prepare(self, weights: Weights[Array]) -> list[Any]:
         """The layers' prepared weights, made once per dictionary of weights (an update makes a new one)."""
