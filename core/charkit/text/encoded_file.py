@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.errors import StorageError
+from charkit.text.ascii_text import ByteEncoder
 from charkit.text.vocabulary import UNKNOWN, Vocabulary, count_points
 
 
@@ -77,18 +78,26 @@ class EncodedFile:
         self._table = vocabulary.lookup
         self._dtype = dtype_of(vocabulary)
         target.needed_bytes = count * self._dtype.itemsize
+        self._bytes = ByteEncoder(vocabulary) if self._dtype == np.uint8 else None
         #: How often each code point that the vocabulary lacks was met, and left out.
         self.missing: Counter[int] = Counter()
 
     def write(self, points: NDArray[Any]) -> None:
         """Appends the index of every code point or byte, (time,), that the vocabulary has. Raises StorageError."""
-        indices = self._table[points]
+        encoded = None if self._bytes is None else self._bytes.encode(points)
+        if encoded is None:
+            encoded = self._looked_up(points).astype(self._dtype).data
+        with self._target.storing():
+            self._target.file.write(encoded)
+
+    def _looked_up(self, points: NDArray[Any]) -> NDArray[np.int32]:
+        """The indices, without those of symbols that the vocabulary lacks, which are counted."""
+        indices: NDArray[np.int32] = self._table[points]
         if indices.size and indices.min() == UNKNOWN:
             known = indices != UNKNOWN
             self.missing.update(count_points(points[~known]))
             indices = indices[known]
-        with self._target.storing():
-            self._target.file.write(memoryview(indices.astype(self._dtype)))
+        return indices
 
 
 def dtype_of(vocabulary: Vocabulary) -> np.dtype[Any]:

@@ -2,7 +2,8 @@
 
 A text that can be read again is read twice, in chunks: first to hash it and see which code points it holds, then to
 encode it; one that changed in between is refused. A text that comes over a network or a pipe is read once: new code
-points get the next free index, and at the end the file is rewritten in place with the indices of the vocabulary.
+points get the next free index, and at the end the file is rewritten in place with the indices of the vocabulary. Bytes
+are read once too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.errors import TextError, VocabularySizeError
+from charkit.text.ascii_text import SeenPoints
 from charkit.text.encoded_file import EncodedFile, SymbolsFile, dtype_for
 from charkit.text.files import Changes, Pass
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
@@ -52,7 +54,8 @@ class Encoded:
 def encode(text: SourceText, wanted: Wanted, make_file: Callable[[], SymbolsFile]) -> Encoded:
     """Reads and encodes a text. Raises TextError and StorageError."""
     kind = wanted.vocabulary.kind if wanted.vocabulary else text.data.vocabulary
-    return (_encode_twice if text.again else _encode_once)(text, kind, wanted, make_file)
+    twice = text.again and kind != "byte"  # the vocabulary of bytes is known
+    return (_encode_twice if twice else _encode_once)(text, kind, wanted, make_file)
 
 
 def _encode_twice(
@@ -188,15 +191,14 @@ class _GrowingFile:
 
 
 def _scan(text: Pass, meter: ProgressMeter) -> tuple[int, NDArray[np.intp]]:
-    """Reads the whole text; returns how many symbols it has, and which code points or bytes, sorted."""
-    seen = np.zeros(CODE_POINTS, dtype=np.bool_)
-    count = 0
+    """Reads the whole text; returns how many symbols it has, and which code points, sorted."""
+    seen, count = SeenPoints(), 0
     for points in text:
-        seen[points] = True
+        seen.add(points)
         count += points.size
         meter.update(text.read_bytes)
     meter.finish()
-    return count, np.flatnonzero(seen)
+    return count, seen.sorted()
 
 
 def check_count(label: str, count: int) -> None:
