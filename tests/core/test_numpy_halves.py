@@ -7,6 +7,7 @@ import pytest
 
 from charkit import CharRNN
 from charkit.backend import Array
+from charkit_numpy import lstm
 
 VOCABULARY_SIZE, TIME = 11, 6
 
@@ -57,3 +58,22 @@ def test_results_stay_as_they_are_when_another_batch_is_computed() -> None:
     _results(network, targets, inputs)
     for array, before in zip(first, kept, strict=True):
         np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, TIME])
+def test_blocks_of_time_steps_give_what_all_steps_give(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, targets = _symbols(4, 1), _symbols(4, 2)
+    whole = _results(_network(1), inputs, targets)
+    monkeypatch.setattr(
+        lstm, "_BLOCK_BYTES", steps * 4 * 4 * 16 * 4
+    )  # gates of 4 sequences and 16 units, float32
+    calls = []
+    through_layers = lstm.NumpyLstm._through_layers
+    monkeypatch.setattr(
+        lstm.NumpyLstm,
+        "_through_layers",
+        lambda self, *arguments: calls.append(0) or through_layers(self, *arguments),
+    )
+    for array, expected in zip(_results(_network(1), inputs, targets), whole, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=2e-5, atol=1e-6)
+    assert len(calls) == 2 * -(-TIME // steps)  # the nats and the advance; a prediction is a single step
