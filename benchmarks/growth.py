@@ -79,7 +79,8 @@ def main() -> None:
             shape = BASE | {what: size}
             for backend in backends:
                 name = f"{backend}, {what} {size}"
-                values.append(Measured(name, [[_point(backend, shape, options)]]))
+                points = [[_point(backend, shape, options)] for _ in range(options.rounds)]
+                values.append(Measured(name, points))
                 print(f"{name}: {number(values[-1].median)} ns", file=sys.stderr)
             flops = training_flops(_size(shape), shape["vocabulary_size"])
             values.append(Measured(f"limit, {what} {size}", [[flops / gigaflops]]))
@@ -130,11 +131,13 @@ def draw(result: Result, growth: dict[str, tuple[int, ...]], names: list[str], p
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
+    columns = min(3, len(growth))
+    rows = -(-len(growth) // columns)
     figure, panels = plt.subplots(
-        1, len(growth), figsize=(3.4 * len(growth), 3.4), sharey=True, layout="constrained", squeeze=False
+        rows, columns, figsize=(3.6 * columns, 3.1 * rows), sharey=True, layout="constrained", squeeze=False
     )
     axes: Any
-    for axes, (what, sizes) in zip(panels[0], growth.items(), strict=True):
+    for axes, (what, sizes) in zip(panels.flat, growth.items(), strict=False):
         for name in names:
             points = [result.participant(f"{name}, {what} {size}") for size in sizes]
             style = (
@@ -142,9 +145,14 @@ def draw(result: Result, growth: dict[str, tuple[int, ...]], names: list[str], p
             )
             axes.plot(sizes, [point.median for point in points if point], label=name, **style)
         axes.set(xscale="log", yscale="log", xlabel=what)
+        axes.set_xticks(sizes, [f"{size // 1000}k" if size % 1000 == 0 else str(size) for size in sizes])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
-    panels[0][0].set_ylabel("nanoseconds per character")
-    panels[0][-1].legend()
+    for row in panels:
+        row[0].set_ylabel("nanoseconds per character")
+    for axes in panels.flat[len(growth) :]:
+        axes.axis("off")
+    panels.flat[-1].legend(*panels[0][0].get_legend_handles_labels(), loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -122,9 +122,12 @@ def main() -> None:
     command = command_line("overhead")
     training = f"training {options.size}, dropout 0.5, a save every {SAVE_EVERY} steps"
     title = f"The core's share of {training}"
-    show(Result("overhead", title, "percent of the time", command, shares, options.threads), options)
+    show(
+        Result(f"overhead-{options.size}", title, "percent of the time", command, shares, options.threads),
+        options,
+    )
     title = f"The longest pause between two steps, {training}"
-    show(Result("pauses", title, "ms", command, pauses, options.threads), options)
+    show(Result(f"pauses-{options.size}", title, "ms", command, pauses, options.threads), options)
 
 
 if __name__ == "__main__":

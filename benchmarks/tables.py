@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.goals import goals_table
 from benchmarks.growth import growth_table
 from benchmarks.results import FOLDER, Result, number, table
+from charkit.errors import counted
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/performance.md")
@@ -57,8 +58,8 @@ def _whole(result: Result) -> str:
     rounds = f" --rounds {len(result.participants[0].values)}" if result.name not in _WITHOUT_ROUNDS else ""
     content = growth_table(result) if result.name == "growth" else table(result)
     return (
-        f"`{result.command}{rounds} --save`, {result.date}: {result.machine}; {result.threads} threads; {versions}."
-        f"\n\n{content}"
+        f"`{result.command}{rounds} --save`, {result.date}: {result.machine}; {counted(result.threads, 'thread')}; "
+        f"{versions}.\n\n{content}"
     )
 
 
@@ -95,7 +96,10 @@ def main() -> None:
     for page in PAGES:
         path = ROOT / page
         text = path.read_text("utf-8")
-        new = written(text)
+        try:
+            new = written(text)
+        except ValueError as error:
+            raise SystemExit(f"{page}: {error}") from error
         places += len(_PLACE.findall(text))
         if new != text:
             differing.append(page)

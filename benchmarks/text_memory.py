@@ -85,7 +85,7 @@ def measure(megabytes: int, folder: Path, options: argparse.Namespace) -> dict[s
 
 
 def main() -> None:
-    """Measures every size, and prints a line of JSON for each."""
+    """Measures every size, and prints a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -235,12 +235,15 @@ def test_the_time_to_a_loss_ends_with_the_first_validation_below_it(tmp_path: Pa
     done = _run("time-to-loss", str(text), "--quick")
     assert done.returncode == 0, done.stderr
     assert "| charkit, classic |" in done.stdout
+    later = _run("time-to-loss", str(text), "--recipe", "classic", "--loss", "2.5", "--rounds", "1")
+    assert later.returncode == 0, later.stderr
+    assert float(later.stdout.split("| charkit, classic | ")[1].split()[0]) > 0
     never = _run("time-to-loss", str(text), "--recipe", "classic", "--loss", "0.0001", "--rounds", "1")
     assert never.returncode == 1
     assert "classic ended without a validation loss of 0.0001" in never.stderr
 
 
-@pytest.mark.parametrize("name", ["evaluation", "overhead", "encoding", "busy", "verify-time"])
+@pytest.mark.parametrize("name", ["evaluation", "overhead", "encoding", "busy", "verify-time", "text-memory"])
 def test_it_works_on_the_smallest_model(name: str) -> None:
     done = _run(name, "--quick")
     assert done.returncode == 0, done.stderr

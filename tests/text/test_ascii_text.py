@@ -44,6 +44,15 @@ def test_a_large_share_of_other_characters_is_looked_up_as_a_whole() -> None:
     assert (codes, np.asarray(positions).tolist()) == (b"b" * 21, [20])
 
 
+def test_an_unknown_character_among_ascii_is_left_to_the_lookup() -> None:
+    points, known = code_points("ab" * 20 + "é"), Vocabulary.of_text("ab")
+    assert nearly_ascii(points) is not None
+    assert ByteEncoder(known).encode(points) is None
+    encoded = ByteEncoder(Vocabulary.of_text("abé")).encode(points)
+    assert encoded is not None
+    assert bytes(encoded) == bytes([0, 1] * 20 + [2])
+
+
 def test_nothing_is_no_ascii() -> None:
     assert nearly_ascii(np.zeros(0, np.uint32)) is None
 

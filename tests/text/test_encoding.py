@@ -54,7 +54,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["zyx" * 500, MANY[::-1] * 3, "b" * 1000 + MANY[::-1] + "a" * 999], ids=len)
 def test_once_is_as_twice(text: str) -> None:
     assert_same(text, DataConfig())
-    assert_same(text, DataConfig(vocabulary="byte"))
+    with read_once(text, DataConfig(vocabulary="byte")) as corpus:
+        assert corpus.symbols.tobytes() == text.encode()
     assert_same(text, DataConfig(), Vocabulary.of_text(text + "q"))
     assert_same(text, DataConfig(), Vocabulary.of_text("xb"), extend=True)
     known = Vocabulary.of_text(text[:1] + "q")

@@ -14,6 +14,7 @@ import pytest
 import charkit
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError
+from charkit.text import files
 from charkit.text.corpus import open_corpus, open_string
 from charkit.text.file_search import find_files
 from charkit.text.locations import absolute
@@ -200,6 +201,22 @@ def test_a_folder_that_can_not_be_listed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "rglob", refuse)
     message = message_of(TextError, lambda: find_files([str(tmp_path)], ["*.txt"]))
     assert message.startswith(f"can't read {str(tmp_path)!r}: Permission denied;")
+
+
+@pytest.mark.parametrize("after", [b"other", b"more text", b""])
+def test_bytes_that_change_while_they_are_read(
+    write: Write, after: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(write(b"bytes"))
+    monkeypatch.setattr(files, "CHUNK_BYTES", 2)
+    os.utime(path, ns=(0, 0))
+
+    def change(_stage: str, _fraction: float) -> None:
+        path.write_bytes(after)
+
+    data = DataConfig(text=(str(path),), vocabulary="byte")
+    message = message_of(TextError, lambda: open_corpus(data, progress=change))
+    assert "changed while it was being read" in message
 
 
 @pytest.mark.parametrize("after", [b"other text", b"some text and more", b"some"])

@@ -25,8 +25,10 @@ from charkit_numpy.tape import Array, Tape, Workspace, active_tape, workspace
 _INSIDE = (2, 0, 1, 3)
 #: What the pre-activation of each inside gate is multiplied with: half for the sigmoids.
 _HALVES = (1.0, 0.5, 0.5, 0.5)
-#: Bytes of gate coefficients that one block of the backward pass works on; fits a core's own cache.
+#: Bytes of gates, or of their coefficients in the backward pass, in one block of time steps; fits a core's own cache.
 _BLOCK_BYTES = 1 << 20
+#: Time steps of a block in evaluation, at least: input weights are read anew for each. Wide layers get one block.
+_LEAST_BLOCK = 4
 
 
 class _Layer(NamedTuple):
@@ -78,14 +80,15 @@ class NumpyLstm:
         self, space: Workspace, layers: list[Any], symbols: Array, state: State[Array]
     ) -> tuple[Array, State[Array]]:
         """Evaluation, which keeps no trace: a few time steps at a time through all layers, in a core's own cache."""
-        batch, time = symbols.shape
-        unit, dtype = state.hidden.shape[-1], state.hidden.dtype
+        (batch, time), unit, dtype = symbols.shape, state.hidden.shape[-1], state.hidden.dtype
+        block = _BLOCK_BYTES // (max(1, batch) * 4 * unit * dtype.itemsize)
+        block = block if block >= _LEAST_BLOCK else max(1, time)
         features = space.array("features", (time, batch, unit), dtype)
-        block = max(1, _BLOCK_BYTES // (batch * 4 * unit * dtype.itemsize))
         for start in range(0, time, block):
             part = slice(start, start + block)
-            _, (*_, hidden), state = self._through_layers(space, layers, symbols[:, part], state, None)
-            features[part] = hidden
+            _, (*_, features[part]), state = self._through_layers(
+                space, layers, symbols[:, part], state, None
+            )
         return features, state
 
     def _through_layers(
@@ -98,10 +101,8 @@ class NumpyLstm:
             trace = self._forward(space, index, layer, inputs[-1], state.hidden[index], state.cell[index])
             traces.append(trace)
             inputs.append(self._drop(space, index, trace.hidden[1:], masks))
-        after = State(
-            np.stack([trace.hidden[-1] for trace in traces]), np.stack([trace.cells[-1] for trace in traces])
-        )
-        return traces, inputs, after
+        ends = zip(*((trace.hidden[-1], trace.cells[-1]) for trace in traces), strict=True)
+        return traces, inputs, State(*map(np.stack, ends))
 
     def _prepare(self, weights: Weights[Array]) -> list[Any]:
         """The layers' prepared weights, made once per dictionary of weights (an update makes a new one)."""
@@ -251,8 +252,7 @@ def _back_through_time(tape: Tape, layer: _Layer, trace: Trace, gradient: Array)
 
     ``gradient`` is that of the layer's hidden output, ``(time, batch, unit)``; it is written over.
     """
-    time, batch, unit = gradient.shape
-    dtype = gradient.dtype
+    (time, batch, unit), dtype = gradient.shape, gradient.dtype
     deltas = tape.array("deltas", (4, time, batch, unit), dtype)
     block = max(1, min(time, _BLOCK_BYTES // (batch * 4 * unit * dtype.itemsize)))
     into_cell = tape.array("into_cell", (block, batch, unit), dtype)

@@ -1,7 +1,7 @@
 """How a text becomes symbols in a file, without ever being in memory as a whole.
 
 A text that can be read again is read twice, in chunks: first to hash it and see which code points it holds, then to
-encode it; one that changed in between is refused. A text that comes over a network or a pipe is read once: new code
+encode it; one that changed meanwhile is refused. A text that comes over a network or a pipe is read once: new code
 points get the next free index, and at the end the file is rewritten in place with the indices of the vocabulary. Bytes
 are read once too.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from charkit.errors import TextError, VocabularySizeError
 from charkit.text.ascii_text import SeenPoints
 from charkit.text.encoded_file import EncodedFile, SymbolsFile, dtype_for
-from charkit.text.files import Changes, Pass
+from charkit.text.files import Changes, Pass, text_changed
 from charkit.text.reading_progress import ProgressCallback, ProgressMeter
 from charkit.text.sources import SourceText
 from charkit.text.vocabulary import CODE_POINTS, UNKNOWN, Kind, Unknown, Vocabulary, unknown_symbols
@@ -76,9 +76,7 @@ def _encode_twice(
             meter.update(second.read_bytes)
         meter.finish()
         if second.sha256 != first.sha256:
-            raise TextError(
-                "the text changed while it was being read; try again when nothing is writing to it"
-            )
+            raise text_changed()
         skipped = check_missing(encoded.missing, wanted.unknown, count)
         return _encoded(file, vocabulary, first, skipped)
 

@@ -50,7 +50,7 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> FoundFiles:
             paths = [path]
         else:
             raise TextError(
-                f"{text!r} is not a regular file; a text is read twice, so give a regular file or a directory"
+                f"{text!r} is not a regular file; give a regular file or a directory"
             )
         places += [(absolute_path(path) / each.relative_to(path), each) for each in paths]
     files: dict[Path, Path] = {}

@@ -167,10 +167,13 @@ class Pass:
         """Yields the bytes of one source, adding them to the hash."""
         try:
             with source.open() as file:
+                before = _version_of(file) if source.again else None
                 while raw := file.read(CHUNK_BYTES):
                     self._hash.update(raw)
                     self.read_bytes += len(raw)
                     yield raw
+                if before is not None and _version_of(file) != before:
+                    raise text_changed()
         except OSError as error:
             raise unreadable(source.label, error) from error
 
@@ -186,6 +189,20 @@ class Pass:
         self._byte_order_marks += first.startswith(BYTE_ORDER_MARK)
         yield first.removeprefix(BYTE_ORDER_MARK)
         yield from texts
+
+
+def _version_of(file: BinaryIO) -> tuple[int, int] | None:
+    """The size and the time of the last change of an open file; None for what is no file of the system."""
+    try:
+        status = os.fstat(file.fileno())
+    except io.UnsupportedOperation:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def text_changed() -> TextError:
+    """The error for a text that something writes to while it is read."""
+    return TextError("the text changed while it was being read; try again when nothing is writing to it")
 
 
 def _decode(source: Source, chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
