@@ -49,9 +49,7 @@ def find_files(texts: Sequence[str], globs: Sequence[str]) -> FoundFiles:
         elif stat.S_ISREG(mode):
             paths = [path]
         else:
-            raise TextError(
-                f"{text!r} is not a regular file; give a regular file or a directory"
-            )
+            raise TextError(f"{text!r} is not a regular file; give a regular file or a directory")
         places += [(absolute_path(path) / each.relative_to(path), each) for each in paths]
     files: dict[Path, Path] = {}
     for _, each in sorted(places, key=itemgetter(0)):
