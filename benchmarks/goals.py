@@ -51,12 +51,12 @@ def _median(name: str) -> Read:
     return lambda result: _found(result, name).median
 
 
-def _ratio(name: str, peer: str = "", divisor: float = 1.0) -> Read:
-    """The median ratio of the rounds, to the participant's own peer or to another participant."""
+def _ratio(name: str, divisor: float = 1.0) -> Read:
+    """The median of the rounds' ratios to the participant's peer."""
 
     def read(result: Result) -> float:
         one = _found(result, name)
-        return ratio_of(one, _found(result, peer or one.peer)).median / divisor
+        return ratio_of(one, _found(result, one.peer)).median / divisor
 
     return read
 

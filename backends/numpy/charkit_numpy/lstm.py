@@ -86,9 +86,8 @@ class NumpyLstm:
         features = space.array("features", (time, batch, unit), dtype)
         for start in range(0, time, block):
             part = slice(start, start + block)
-            _, (*_, features[part]), state = self._through_layers(
-                space, layers, symbols[:, part], state, None
-            )
+            _, outputs, state = self._through_layers(space, layers, symbols[:, part], state, None)
+            features[part] = outputs[-1]
         return features, state
 
     def _through_layers(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from charkit.text.vocabulary import CODE_POINTS, UNKNOWN, Vocabulary
 
 _ASCII, _BYTES = 128, 256
-#: What stands for bytes that the vocabulary lacks, of which it has at most so many.
+#: What bytes that the vocabulary lacks are translated to; no index, in a vocabulary of fewer than 256 symbols.
 _LACKING = _BYTES - 1
-#: The other characters among so many are looked up one by one; with more of them, looking up all takes less time.
+#: If one in so many characters, or more, is not ASCII, all are looked up.
 _PER_OTHER = 8
 
 
