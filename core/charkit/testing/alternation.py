@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from charkit.plugins.supervision import kept_process
 from charkit.testing.line_tracing import line_tracer
-from charkit.testing.thread_states import can_see_thread_states, others_sleep
+from charkit.testing.thread_states import any_awake, can_see_thread_states, others_sleep
 
 #: How long a thread waits for its turn: longer than a busy machine keeps the other from running. A backend may let a
 #: call begin only when another has ended.
@@ -30,6 +30,8 @@ _LOOKS, _LOOK_SECONDS = 3, 0.002
 _IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
 #: How long a thread that waits for a lock takes to go on once it is released.
 _WAKE_SECONDS = 0.00005
+#: How long it may take on a busy machine, which keeps it from running, where the system lists the states of threads.
+_MOST_WAKE_SECONDS = 0.02
 #: Threads that have waited in vain for so long, all in all, go on without turns.
 _MOST_SECONDS = 10.0
 #: How long a thread waits for the other to begin.
@@ -102,8 +104,8 @@ class _Turns:
                 self._executed[thread].add(self._lines[thread])
             self._lines[thread] = frame.f_code, frame.f_lineno
             self._add(thread)
-            if self._waiting:  # for what this thread may have released in its last line
-                self._condition.wait(_WAKE_SECONDS)
+            if self._waiting:
+                self._let_released_go_on()
             while len(self._ready) > 1 and not self._has_ended:
                 self._add(thread)  # others may have left it out, if the system kept it from running
                 if self._waited_seconds > _MOST_SECONDS:
@@ -126,6 +128,14 @@ class _Turns:
                 if self._turn in self._ready:
                     self._ready.remove(self._turn)
                     self._waiting.add(self._turn)
+
+    def _let_released_go_on(self) -> None:
+        """Gives threads that wait the time to go on, if this one has released them in its last line."""
+        began = monotonic()
+        self._condition.wait(_WAKE_SECONDS)
+        while any_awake(self._waiting) and not self._has_ended and monotonic() < began + _MOST_WAKE_SECONDS:
+            self._condition.wait(_WAKE_SECONDS)
+        self._waited_seconds += monotonic() - began
 
     def _is_behind(self, thread: int, other: int) -> bool:
         """Whether the other thread has executed the line that this one is about to execute, for the first time."""

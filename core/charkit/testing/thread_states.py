@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def others_sleep() -> bool:
     """
     own = str(threading.get_native_id())
     return not any(_is_awake(task) for task in _TASKS.iterdir() if task.name != own)
+
+
+def any_awake(threads: Collection[int]) -> bool:
+    """Whether one of these threads of Python, by their ``ident``, runs or could run, as far as the system says it."""
+    known = [thread.native_id for thread in threading.enumerate() if thread.ident in threads] if threads else []
+    return any(_is_awake(_TASKS / str(native_id)) for native_id in known)
 
 
 def _is_awake(task: Path) -> bool:
