@@ -28,7 +28,9 @@ def others_sleep() -> bool:
 
 def any_awake(threads: Collection[int]) -> bool:
     """Whether one of these threads of Python, by their ``ident``, runs or could run, as far as the system says it."""
-    known = [thread.native_id for thread in threading.enumerate() if thread.ident in threads] if threads else []
+    known = (
+        [thread.native_id for thread in threading.enumerate() if thread.ident in threads] if threads else []
+    )
     return any(_is_awake(_TASKS / str(native_id)) for native_id in known)
 
 
