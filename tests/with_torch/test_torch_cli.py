@@ -96,7 +96,9 @@ def test_a_run_of_bfloat16_is_sampled_without_it(toolkit: Toolkit, text_file: Pa
     toolkit.ok("sample", "r", "--length", "20")
     message = toolkit.error("train", "--resume", "r", "--max-steps", "9")
     assert "backend 'numpy' doesn't support precision 'bfloat16'; it supports float32, float64" in message
-    assert "torch" in message.split("; ")[-1]  # beside others that have it, where they are installed
+    assert message.split("; ")[-1].startswith(
+        "use --backend "
+    )  # one that has it: which depends on what is installed
 
 
 def test_it_is_listed_as_usable(toolkit: Toolkit) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController, threadpool_info
 
 from charkit.backend import Backend, Backward, Forward, FunctionT, State, Weights, float_dtype
+from charkit.batch_halves import BY_SEQUENCE, LastingThread, halves, joined
 from charkit.config import ModelConfig, OptimizerConfig
-from charkit.network import Advance, Predict
-from charkit.network import Forward as ForwardPass
 from charkit_numpy.fused import FusedLstm, FusedOptimizer
 from charkit_numpy.loss import NumpyLoss
 from charkit_numpy.lstm import NumpyLstm
@@ -21,17 +20,13 @@ from charkit_numpy.numba_support import SWITCH, numba_version
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import Array, Tape, recording
-from charkit_numpy.threads import SecondThread, blas_limit, set_blas_threads
+from charkit_numpy.threads import blas_limit, set_blas_threads
 
-#: The functions of the core that treat each sequence of a batch by itself.
-_BY_SEQUENCE = (ForwardPass, Predict, Advance)
 #: Below this many sequences a half takes as long as the whole, whose time then goes into reading weights.
 _LEAST_TO_SPLIT = 8
 #: Multiplications of a call, and of each of its time steps, from which two threads are faster than one, although they
 #: hand the interpreter's lock to each other at every operation. Measured with 64 to 512 units and 8 to 512 sequences.
 _LEAST_WORK, _LEAST_WORK_PER_STEP = 50e6, 10e6
-#: ``(batch, time)``; what has more axes has the batch as its second.
-_DIMENSIONS_OF_SYMBOLS = 2
 _DIMENSIONS_OF_WEIGHTS = 2  # of those that are no biases
 #: The folders that hold the libraries of NumPy's wheel, on Linux and Windows and on macOS.
 _IN_WHEEL = {"numpy.libs", "numpy"}
@@ -63,7 +58,7 @@ class NumpyBackend(Backend[Array]):
         self._numba = numba_version() if precision == "float32" else None
         self._pools = ThreadpoolController()
         self._blas_threads_each = max(1, self.threads // 2)
-        self._second = SecondThread() if self.threads > 1 else None
+        self._second = LastingThread("charkit-numpy") if self.threads > 1 else None
         if threads is not None:
             set_blas_threads(threads, self._pools)
 
@@ -112,7 +107,7 @@ class NumpyBackend(Backend[Array]):
             weights: Weights[Array], symbols: Array, targets: Array, state: State[Array], masks: Array | None
         ) -> tuple[Weights[Array], Array, State[Array]]:
             batch = (symbols, targets, state, masks)
-            parts = _halves(*batch) if self.divides_batches else [batch]
+            parts = halves(*batch) if self.divides_batches else [batch]
             share = 1.0 / symbols.size
             calls = [
                 partial(half, tape, share, weights, *part) for tape, part in zip(tapes, parts, strict=False)
@@ -145,7 +140,7 @@ class NumpyBackend(Backend[Array]):
 
     def compile(self, function: FunctionT, *, consumes: Sequence[str] = ()) -> FunctionT:
         """The function as it is; in evaluation the halves of a batch are computed as in training."""
-        if not isinstance(function, _BY_SEQUENCE):
+        if not isinstance(function, BY_SEQUENCE):
             return function
         call: Callable[..., Any] = function
 
@@ -157,7 +152,7 @@ class NumpyBackend(Backend[Array]):
             if not _is_worth_two_threads(weights, batch[0]):
                 with blas_limit.at(1, self._pools):
                     return call(*arguments)
-            return _joined(self._in_parallel([partial(call, weights, *part) for part in _halves(*batch)]))
+            return _joined(self._in_parallel([partial(call, weights, *part) for part in halves(*batch)]))
 
         return cast(FunctionT, by_halves)
 
@@ -183,28 +178,6 @@ def _quiet(call: Callable[[], Any]) -> Any:
         return call()
 
 
-def _halves(*batch: Any) -> list[tuple[Any, ...]]:
-    """The arguments for each half of a batch; one part where the batch, that of the first, is a single sequence."""
-    size = len(batch[0])
-    middle = (size + 1) // 2
-    slices: Sequence[slice] = (slice(0, middle), slice(middle, None))
-    return [tuple(_part(argument, part) for argument in batch) for part in slices[: min(2, size)]]
-
-
-def _part(argument: Any, part: slice) -> Any:
-    """Some sequences of symbols, targets ``(batch, time)``, of a state, or of masks ``(layer, batch, time, unit)``."""
-    if isinstance(argument, State):
-        return State(argument.hidden[:, part], argument.cell[:, part])
-    if argument is None:
-        return None
-    return argument[part] if argument.ndim == _DIMENSIONS_OF_SYMBOLS else argument[:, part]
-
-
 def _joined(results: Sequence[Any]) -> Any:
-    """Both halves of a state, of nats ``(batch, time)``, of logits ``(time, batch, vocabulary)``, or of several."""
-    first, second = results
-    if isinstance(first, State):
-        return State(*(np.concatenate(pair, axis=1) for pair in zip(first, second, strict=True)))
-    if isinstance(first, tuple):
-        return tuple(_joined(pair) for pair in zip(first, second, strict=True))
-    return np.concatenate(results, axis=0 if first.ndim == _DIMENSIONS_OF_SYMBOLS else 1)
+    """Both halves of a result. Logits have the axes ``(time, batch, vocabulary)``."""
+    return joined(results, np.concatenate, batch_axis_of_logits=1)

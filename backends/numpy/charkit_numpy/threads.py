@@ -1,11 +1,10 @@
-"""The threads of BLAS while a network computes, and the thread that computes the second half of a batch."""
+"""The threads of BLAS while a network computes."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,17 +80,3 @@ def _set_threads(library: Any, threads: int) -> None:
 blas_limit = _BlasLimit()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=blas_limit.reset)
-
-
-class SecondThread:
-    """A thread beside the caller's. A forked process has none of its parent's threads, so it gets one of its own."""
-
-    def __init__(self) -> None:
-        self._process = 0
-        self._executor: ThreadPoolExecutor | None = None
-
-    def submit(self, call: Callable[[], Any]) -> Future[Any]:
-        """Begins the call there."""
-        if self._executor is None or self._process != os.getpid():
-            self._process, self._executor = os.getpid(), ThreadPoolExecutor(1, "charkit-numpy")
-        return self._executor.submit(call)

@@ -1,0 +1,177 @@
+"""Batches that the PyTorch backend computes in two halves, each on a thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from charkit import CharRNN
+from charkit.config import ModelConfig, OptimizerConfig
+from with_torch.small_halves import divide_every_batch
+
+pytestmark = pytest.mark.torch
+
+VOCABULARY_SIZE, BATCH_SIZE, NUM_STEPS = 11, 5, 6
+_TIMEOUT_SECONDS = 60.0
+
+
+def _network(threads: int, *, dropout: float = 0.4, batch_size: int = BATCH_SIZE) -> CharRNN:
+    return CharRNN(
+        VOCABULARY_SIZE,
+        batch_size,
+        NUM_STEPS,
+        lstm_size=8,
+        num_layers=2,
+        dropout=dropout,
+        backend="torch",
+        threads=threads,
+        seed=3,
+    )
+
+
+def _symbols(stream: int, batch_size: int = BATCH_SIZE) -> NDArray[np.int32]:
+    return (
+        np.random.default_rng(stream).integers(0, VOCABULARY_SIZE, (batch_size, NUM_STEPS)).astype(np.int32)
+    )
+
+
+def _results(network: CharRNN) -> dict[str, Any]:
+    """Losses, norms and weights after steps with masks, and the nats, logits and states of evaluations."""
+    inputs, targets = _symbols(1), _symbols(2)
+    steps = [network.train_step(inputs, targets) for _ in range(3)]
+    nats, state = network.nats(inputs, targets, network.initial_state(BATCH_SIZE))
+    logits, after = network.predict(inputs[:, :1].copy(), state)
+    advanced = network.advance(targets, after)
+    return {
+        "losses": np.array([step.loss for step in steps]),
+        "norms": np.array([step.gradient_norm for step in steps]),
+        "nats": nats,
+        "logits": logits,
+        **{f"states {i}": network.state_arrays(one)[0] for i, one in enumerate((state, after, advanced))},
+        **network.weights(),
+    }
+
+
+def test_one_thread_gives_the_bits_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    divide_every_batch(monkeypatch)
+    one, two = (_results(_network(threads)) for threads in (1, 2))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+
+
+def test_halves_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _results(_network(2))
+    divide_every_batch(monkeypatch)
+    for name, array in _results(_network(2)).items():
+        np.testing.assert_allclose(array, whole[name], rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def test_both_halves_are_computed_on_threads_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    divide_every_batch(monkeypatch)
+    seen: list[tuple[int, int, bool]] = []
+    lstm = torch.lstm
+
+    def noting(*arguments: Any) -> Any:
+        seen.append((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
+        return lstm(*arguments)
+
+    monkeypatch.setattr(torch, "lstm", noting)
+    network, inputs, targets = _network(2), _symbols(1), _symbols(2)
+    network.train_step(inputs, targets)
+    assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, True)}
+    assert len({thread for thread, *_ in seen} - {threading.get_ident()}) == 2
+    seen.clear()
+    network.nats(inputs, targets, network.initial_state(BATCH_SIZE))
+    assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, False)}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_callers_number_of_threads_stays(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    divide_every_batch(monkeypatch)
+    before = torch.get_num_threads()
+    try:
+        network = _network(threads)
+        network.train_step(_symbols(1), _symbols(2))
+        of_new_thread: list[int] = []
+        new = threading.Thread(target=lambda: of_new_thread.append(torch.get_num_threads()))
+        new.start()
+        new.join()
+        assert [network.backend.threads, torch.get_num_threads(), *of_new_thread] == 3 * [threads]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_in_a_half_reaches_the_caller_and_the_next_call_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    divide_every_batch(monkeypatch)
+    network, inputs, targets = _network(2), _symbols(1), _symbols(2)
+    with monkeypatch.context() as patch:
+
+        def fail(*arguments: Any) -> None:
+            raise RuntimeError("can't allocate memory: planted")
+
+        patch.setattr(torch, "lstm", fail)
+        with pytest.raises(MemoryError, match="planted"):
+            network.train_step(inputs, targets)
+    assert np.isfinite(network.train_step(inputs, targets).loss)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system can't fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    divide_every_batch(monkeypatch)
+    network, inputs, targets = _network(2, dropout=0), _symbols(1), _symbols(2)
+    before = network.gradients(inputs, targets)[1]
+    process = os.fork()
+    if not process:
+        status = 1
+        try:  # PyTorch's own threads do not survive a fork: only what the halves compute works here
+            status = 0 if np.array_equal(network.gradients(inputs, targets)[1], before) else 2
+        finally:
+            os._exit(status)
+    waiting = threading.Timer(_TIMEOUT_SECONDS, os.kill, (process, 9))
+    waiting.start()
+    try:
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    finally:
+        waiting.cancel()
+
+
+def test_large_batches_are_divided_whatever_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit import plugins
+    from charkit_torch import backend as module
+
+    calls: list[int] = []
+    results = module.HalfThreads.results
+    monkeypatch.setattr(
+        module.HalfThreads,
+        "results",
+        lambda self, halves: calls.append(len(halves)) or results(self, halves),
+    )
+    model = ModelConfig(vocabulary_size=VOCABULARY_SIZE, lstm_size=128, num_layers=1)
+    for threads in (1, 2):
+        for batch_size, num_steps, divided in ((64, 32, 1), (8, 300, 0), (16, 4, 0)):
+            made = plugins.create("torch", threads=threads)
+            network = CharRNN.from_config(
+                model, OptimizerConfig(), made, batch_size=batch_size, num_steps=num_steps
+            )
+            symbols = np.zeros((batch_size, num_steps), np.int32)
+            network.train_step(symbols, symbols)
+            network.nats(symbols, symbols, network.initial_state(batch_size))
+            assert calls == 2 * divided * [2], (threads, batch_size, num_steps)
+            made.divides_batches = False
+            network.train_step(symbols, symbols)
+            assert calls == 2 * divided * [2]
+            calls.clear()
