@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from charkit.batch_halves import LastingThread
 from charkit.network import Advance, Predict
 from charkit_numpy.backend import NumpyBackend, _quiet
-from charkit_numpy.threads import SecondThread
 
 
 class KeepsTheErrorInAVariable(NumpyBackend):
@@ -71,7 +71,7 @@ class KeepsTheLockAfterAPrediction(NumpyBackend):
         return locked
 
 
-class _TwoMoreThreads(SecondThread):
+class _TwoMoreThreads(LastingThread):
     """Two threads beside the caller's: the next call does not wait for an interrupted one."""
 
     def submit(self, call: Any) -> Future[Any]:
@@ -86,7 +86,7 @@ class DoesNotWaitForTheInterrupted(NumpyBackend):
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
         if self._second is not None:
-            self._second = _TwoMoreThreads()
+            self._second = _TwoMoreThreads("two more")
 
 
 class CleansUpInFunctions(NumpyBackend):

@@ -9,9 +9,11 @@ import numpy as np
 from charkit.backend import Moments, Rates
 from charkit_numpy.backend import NumpyBackend
 from charkit_numpy.optimizer import NumpyOptimizer
+from charkit_numpy.tape import active_tape
 from conformance import faults
 
 _LARGE = 1 << 14
+_MANY_MULTIPLICATIONS = 10e6
 
 
 def highest_of_all_rows(inner: Any, logits: Any, targets: Any) -> Any:
@@ -22,6 +24,14 @@ def highest_of_all_rows(inner: Any, logits: Any, targets: Any) -> Any:
         totals = np.log(np.exp(shifted).sum(axis=1))
     nats = totals - shifted[np.arange(len(rows)), targets.T.ravel()]
     return nats.reshape(targets.T.shape).T
+
+
+def halves_swapped(inner: Any, model: Any, weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
+    """Outside of training, the states of halves of large batches in the wrong order."""
+    features, after = inner(weights, symbols, state, masks)
+    if active_tape() is not None or symbols.size * model.lstm_size**2 < _MANY_MULTIPLICATIONS:
+        return features, after
+    return features, type(after)(*(np.roll(array, len(symbols) // 2, axis=1) for array in after))
 
 
 def gradient_of_the_first_part(right: dict[str, Any], symbols: Any) -> dict[str, Any]:
@@ -91,6 +101,12 @@ FAULTS = (
         "a gradient of the first part only",
         faults.returned_gradients(gradient_of_the_first_part),
         ("gradients_at_a_realistic_size",),
+    ),
+    (
+        "halves of large batches that are joined in the wrong order",
+        faults.lstm(halves_swapped),
+        ("gradients_at_a_realistic_size",),
+        "divided into parts",
     ),
     ("an update of the first chunk only", faults.optimizer(FirstChunkOnly), ("update_at_a_realistic_size",)),
     ("intermediate results left by a failed call", KeepsAFailedCall, ("gradients_after_a_failed_call",)),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from charkit.backend import State, available_threads
-from charkit_numpy.backend import _BY_SEQUENCE, NumpyBackend, _quiet
+from charkit.batch_halves import BY_SEQUENCE
+from charkit_numpy.backend import NumpyBackend, _quiet
 from charkit_numpy.threads import blas_limit, set_blas_threads
 
 
@@ -68,7 +69,7 @@ class IgnoresInEvaluation(NumpyBackend):
             finally:
                 self._second = before
 
-        return on_two_threads if isinstance(function, _BY_SEQUENCE) else compiled
+        return on_two_threads if isinstance(function, BY_SEQUENCE) else compiled
 
 
 class IgnoresOnShards(NumpyBackend):
@@ -93,7 +94,7 @@ class IgnoresInEvaluationOfSome(NumpyBackend):
             with blas_limit.at(2, self._pools):  # which holds for those within it, too
                 return compiled(*arguments)
 
-        return with_two_threads_in_blas if isinstance(function, _BY_SEQUENCE) else compiled
+        return with_two_threads_in_blas if isinstance(function, BY_SEQUENCE) else compiled
 
 
 class IgnoresInEvaluationOfFew(NumpyBackend):

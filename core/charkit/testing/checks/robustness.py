@@ -58,15 +58,23 @@ def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
     """With 128 units and 64 sequences of 20 symbols, arrays that are processed in parts are combined correctly."""
-    case = realistic_case()
-    gradients, nats, _ = subject.parts(precision, case.model, case.weights).gradients(*case.batch)
-    step = realistic_step()
+    case, step = realistic_case(), realistic_step()
+    parts = subject.parts(precision, case.model, case.weights)
+    gradients, nats, _ = parts.gradients(*case.batch)
     require_close(
         {**gradients, "nats": nats},
         {**step.gradients, "nats": step.nats},
         precision=precision,
         kind="gradients",
         look_at=f"{_BACKWARD}; arrays that are processed in blocks",
+    )
+    scored, after = parts.nats(*case.batch)
+    require_close(
+        {"nats": scored, **after._asdict()},
+        {"nats": step.nats, **step.state._asdict()},
+        precision=precision,
+        kind="forward",
+        look_at="compile() in backend.py and lstm.py outside of differentiate(): sequences that are divided into parts",
     )
 
 
