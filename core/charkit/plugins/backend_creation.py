@@ -15,6 +15,7 @@ from charkit.plugins.compatibility import enumerated
 from charkit.plugins.discovery import find, installed
 from charkit.plugins.plugin import Plugin
 from charkit.plugins.probe import InstalledBackend, probe_all
+from charkit.system.memory import keep_freed_memory
 
 #: No capabilities are required.
 NOTHING_REQUIRED: Mapping[str, str] = MappingProxyType({})
@@ -37,6 +38,7 @@ def create(
     plugin = find(name)
     found = check_options(plugin, precision=precision, device=device, threads=threads)
     check_capabilities(name, plugin.backend_class.capabilities, required)
+    keep_freed_memory()
     return plugin.instantiate(
         precision=precision,
         device=found or plugin.devices()[0],

@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from typing import Any
+
+#: Just below the limit beyond which glibc always asks the system, with room for what it adds to a block.
+_LARGEST_KEPT = (32 << 20) - (64 << 10)
 
 
 def peak_resident_bytes() -> int:
@@ -18,6 +22,21 @@ def peak_resident_bytes() -> int:
         return _windows_counters().PeakWorkingSetSize
     peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Lets the GNU C library keep more of the memory that is freed, up to 64 MiB for each thread, for the next use.
+
+    At first the library asks the system for each block from 128 KiB on, and gives it back once it is freed, which costs
+    a page fault per 4 KiB whenever it is used. With each larger block that is freed it raises that limit, up to 32 MiB
+    (``mallopt(3)``). So one of nearly that size is freed here, of which nothing is ever written. On the machine of
+    docs/performance.md, a training step at 2x128 took 7% less time with NumPy, and a third less with PyTorch.
+
+    Has no effect where the user has set a limit (``MALLOC_MMAP_THRESHOLD_``), or with other C libraries.
+    """
+    with suppress(MemoryError):
+        bytearray(_LARGEST_KEPT)
 
 
 @contextmanager
