@@ -36,7 +36,7 @@ def keep_freed_memory() -> None:
     Has no effect where the user has set a limit (``MALLOC_MMAP_THRESHOLD_``), or with other C libraries.
     """
     with suppress(MemoryError):
-        bytearray(_LARGEST_KEPT)
+        bytes(_LARGEST_KEPT)  # from calloc, which leaves memory that the system has zeroed as it is
 
 
 @contextmanager
