@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.torch
 
 VOCABULARY_SIZE, BATCH_SIZE, NUM_STEPS = 11, 5, 6
 _TIMEOUT_SECONDS = 60.0
+_MUCH_LONGER_THAN_TO_SET_A_NUMBER_SECONDS = 0.3
 
 
 def _network(threads: int, *, dropout: float = 0.4, batch_size: int = BATCH_SIZE) -> CharRNN:
@@ -71,7 +73,9 @@ def test_halves_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> No
         np.testing.assert_allclose(array, whole[name], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
-def test_both_halves_are_computed_on_threads_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_half_is_computed_by_the_caller_and_one_by_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
 
     divide_every_batch(monkeypatch)
@@ -86,7 +90,8 @@ def test_both_halves_are_computed_on_threads_of_their_own(monkeypatch: pytest.Mo
     network, inputs, targets = _network(2), _symbols(1), _symbols(2)
     network.train_step(inputs, targets)
     assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, True)}
-    assert len({thread for thread, *_ in seen} - {threading.get_ident()}) == 2
+    callers = [thread == threading.get_ident() for thread, *_ in seen]
+    assert (callers.count(True), callers.count(False)) == (2, 2)  # two layers
     seen.clear()
     network.nats(inputs, targets, network.initial_state(BATCH_SIZE))
     assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, False)}
@@ -108,6 +113,31 @@ def test_the_callers_number_of_threads_stays(threads: int, monkeypatch: pytest.M
         assert [network.backend.threads, torch.get_num_threads(), *of_new_thread] == 3 * [threads]
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_that_begin_meanwhile_get_the_usual_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    divide_every_batch(monkeypatch)
+    network, inputs, targets = _network(2, dropout=0), _symbols(1), _symbols(2)
+    network.gradients(inputs, targets)  # the backend's own threads have begun
+    of_new_threads: list[int] = []
+    lstm, main = torch.lstm, threading.get_ident()
+
+    def in_a_new_thread() -> None:
+        of_new_threads.append(torch.get_num_threads())
+
+    def slowly(*arguments: Any) -> Any:
+        if threading.get_ident() == main:
+            time.sleep(_MUCH_LONGER_THAN_TO_SET_A_NUMBER_SECONDS)
+            new = threading.Thread(target=in_a_new_thread)
+            new.start()
+            new.join()
+        return lstm(*arguments)
+
+    monkeypatch.setattr(torch, "lstm", slowly)
+    network.gradients(inputs, targets)
+    assert of_new_threads == 2 * [2]  # one for each layer
 
 
 def test_an_error_in_a_half_reaches_the_caller_and_the_next_call_works(

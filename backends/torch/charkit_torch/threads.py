@@ -6,7 +6,8 @@ several hundred times in a training step. The halves wait for each other once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,19 +25,33 @@ class HalfThreads:
     def __init__(self, threads: int) -> None:
         self._count = threads
         self._second = LastingThread("charkit-torch", partial(torch.set_num_threads, threads // 2))
+        self._default = LastingThread("charkit-torch-default")
 
     def results(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """The results of one call or of two, without gradients but where a call enables them."""
         if len(calls) == 1 or self._count == 1:
             return [call() for call in calls]
+        with self._limited():
+            later = self._second.submit(partial(_without_gradients, calls[1]))
+            try:
+                return [calls[0](), later.result()]
+            finally:
+                del later  # its exception has a traceback, which refers to this function's variables
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Limits PyTorch in the caller's thread.
+
+        PyTorch gives the number that was set last, in whatever thread, to threads that have not used it yet. So another
+        thread, which does nothing else, sets the number that there was.
+        """
         before = torch.get_num_threads()
-        later = self._second.submit(partial(_without_gradients, calls[1]))
         try:
             torch.set_num_threads(self._count // 2)
-            return [calls[0](), later.result()]
+            self._default.submit(partial(torch.set_num_threads, before))
+            yield
         finally:
             torch.set_num_threads(before)
-            del later  # its exception has a traceback, which refers to this function's variables
 
 
 def _without_gradients(call: Callable[[], Any]) -> Any:
