@@ -65,9 +65,27 @@ class LastingThread:
         self._process = 0
         self._executor: ThreadPoolExecutor | None = None
 
+    def start(self) -> None:
+        """Begins the thread if it has not begun, and waits until it is prepared."""
+        if self._executor is None or self._process != os.getpid():
+            self.submit(lambda: None).result()
+
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
-        """Begins the call there."""
+        """Begins the call there, or makes it here if Python ends and has no more threads."""
         if self._executor is None or self._process != os.getpid():
             self._process = os.getpid()
             self._executor = ThreadPoolExecutor(1, self._name, self._prepare)
-        return self._executor.submit(call)
+        try:
+            return self._executor.submit(call)
+        except RuntimeError:  # the main thread has ended, and the caller's has not
+            return _made(call)
+
+
+def _made(call: Callable[[], Any]) -> Future[Any]:
+    """The call's future, once it has been made."""
+    future: Future[Any] = Future()
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - the future raises it
+        future.set_exception(error)
+    return future

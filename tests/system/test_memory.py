@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import subprocess
@@ -27,14 +28,19 @@ for _ in range(rounds):
     del held
 print((faults() - before) / (rounds * blocks))
 """
-#: Of a block of 1 MiB, in pages of 4 KiB.
-_PAGES = 256
+#: Of a block of 1 MiB.
+_PAGES = (1 << 20) // mmap.PAGESIZE
+#: What changes how memory is allocated.
+_ALLOCATION = {
+    *("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_"),
+    *("MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_"),
+}
 
 
 def _faults_per_block(case: str, **variables: str) -> float:
     ended = subprocess.run(
         [sys.executable, "-c", _PROGRAM, case],
-        env=os.environ | variables,
+        env={name: value for name, value in os.environ.items() if name not in _ALLOCATION} | variables,
         capture_output=True,
         text=True,
         check=True,

@@ -29,5 +29,5 @@ class TestTorchInHalves(BackendConformance):
 
     @classmethod
     def teardown_class(cls) -> None:
-        super().teardown_class()
         cls._patch.undo()
+        super().teardown_class()

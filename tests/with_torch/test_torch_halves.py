@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,16 @@ pytestmark = pytest.mark.torch
 VOCABULARY_SIZE, BATCH_SIZE, NUM_STEPS = 11, 5, 6
 _TIMEOUT_SECONDS = 60.0
 _MUCH_LONGER_THAN_TO_SET_A_NUMBER_SECONDS = 0.3
+
+
+@pytest.fixture(autouse=True)
+def _number_of_threads() -> Iterator[None]:
+    """Puts back what ``threads`` sets for the process."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def _network(threads: int, *, dropout: float = 0.4, batch_size: int = BATCH_SIZE) -> CharRNN:
@@ -97,42 +111,65 @@ def test_one_half_is_computed_by_the_caller_and_one_by_another_thread(
     assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, False)}
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+def _of_a_new_thread() -> int:
+    """The number of threads that PyTorch has in a thread that has not used it before."""
+    import torch
+
+    numbers: list[int] = []
+    new = threading.Thread(target=lambda: numbers.append(torch.get_num_threads()))
+    new.start()
+    new.join()
+    return numbers[0]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_callers_number_of_threads_stays(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     divide_every_batch(monkeypatch)
-    before = torch.get_num_threads()
-    try:
-        network = _network(threads)
-        network.train_step(_symbols(1), _symbols(2))
-        of_new_thread: list[int] = []
-        new = threading.Thread(target=lambda: of_new_thread.append(torch.get_num_threads()))
-        new.start()
-        new.join()
-        assert [network.backend.threads, torch.get_num_threads(), *of_new_thread] == 3 * [threads]
-    finally:
-        torch.set_num_threads(before)
+    network = _network(threads)
+    network.train_step(_symbols(1), _symbols(2))
+    assert [network.backend.threads, torch.get_num_threads(), _of_a_new_thread()] == 3 * [threads]
 
 
-def test_threads_that_begin_meanwhile_get_the_usual_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_in_two_threads_leave_the_number_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    divide_every_batch(monkeypatch)
+    networks, inputs, targets = [_network(2) for _ in range(2)], _symbols(1), _symbols(2)
+    for _ in range(30):
+        together, numbers = threading.Barrier(2), list[int]()
+
+        def train(network: CharRNN, together: threading.Barrier, numbers: list[int]) -> None:
+            together.wait()
+            network.train_step(inputs, targets)
+            numbers.append(torch.get_num_threads())
+
+        threads = [threading.Thread(target=train, args=(one, together, numbers)) for one in networks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [*numbers, _of_a_new_thread()] == 3 * [2]
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_threads_that_begin_meanwhile_get_the_usual_number(
+    has_begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     divide_every_batch(monkeypatch)
     network, inputs, targets = _network(2, dropout=0), _symbols(1), _symbols(2)
-    network.gradients(inputs, targets)  # the backend's own threads have begun
+    if has_begun:  # the backend's own threads
+        network.gradients(inputs, targets)
     of_new_threads: list[int] = []
     lstm, main = torch.lstm, threading.get_ident()
-
-    def in_a_new_thread() -> None:
-        of_new_threads.append(torch.get_num_threads())
 
     def slowly(*arguments: Any) -> Any:
         if threading.get_ident() == main:
             time.sleep(_MUCH_LONGER_THAN_TO_SET_A_NUMBER_SECONDS)
-            new = threading.Thread(target=in_a_new_thread)
-            new.start()
-            new.join()
+            of_new_threads.append(_of_a_new_thread())
         return lstm(*arguments)
 
     monkeypatch.setattr(torch, "lstm", slowly)
@@ -140,22 +177,47 @@ def test_threads_that_begin_meanwhile_get_the_usual_number(monkeypatch: pytest.M
     assert of_new_threads == 2 * [2]  # one for each layer
 
 
+@pytest.mark.parametrize("of_the_caller", [True, False])
 def test_an_error_in_a_half_reaches_the_caller_and_the_next_call_works(
-    monkeypatch: pytest.MonkeyPatch,
+    of_the_caller: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
     divide_every_batch(monkeypatch)
     network, inputs, targets = _network(2), _symbols(1), _symbols(2)
+    lstm, caller = torch.lstm, threading.get_ident()
     with monkeypatch.context() as patch:
 
-        def fail(*arguments: Any) -> None:
-            raise RuntimeError("can't allocate memory: planted")
+        def fail(*arguments: Any) -> Any:
+            if (threading.get_ident() == caller) == of_the_caller:
+                raise RuntimeError("can't allocate memory: planted")
+            return lstm(*arguments)
 
         patch.setattr(torch, "lstm", fail)
         with pytest.raises(MemoryError, match="planted"):
             network.train_step(inputs, targets)
+    assert torch.get_num_threads() == 2
     assert np.isfinite(network.train_step(inputs, targets).loss)
+
+
+def test_training_goes_on_after_the_main_thread_has_ended() -> None:
+    program = (
+        "import sys, threading\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import pytest\n"
+        "from with_torch.test_torch_halves import _network, _symbols\n"
+        "from with_torch.small_halves import divide_every_batch\n"
+        "divide_every_batch(pytest.MonkeyPatch())\n"
+        "def train():\n"
+        "    threading.main_thread().join()\n"
+        "    print(_network(2).train_step(_symbols(1), _symbols(2)).loss)\n"
+        "threading.Thread(target=train).start()\n"
+    )
+    tests = str(Path(__file__).parents[1])
+    ended = subprocess.run(
+        [sys.executable, "-c", program, tests], check=False, capture_output=True, text=True
+    )
+    assert np.isfinite(float(ended.stdout)), ended.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system can't fork")
@@ -179,29 +241,60 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch
         waiting.cancel()
 
 
-def test_large_batches_are_divided_whatever_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+#: Units, sequences, time steps, threads, and whether the batch is divided.
+SHAPES = [
+    (128, 64, 32, 1, True),
+    (128, 64, 32, 2, True),
+    (128, 64, 32, 3, True),
+    (128, 64, 32, 4, False),  # for PyTorch to divide
+    (128, 8, 300, 2, False),  # few sequences
+    (128, 16, 4, 2, False),  # little work
+    (256, 16, 64, 2, False),  # few sequences for so many units
+]
+
+
+@pytest.mark.parametrize(("units", "batch_size", "num_steps", "threads", "is_divided"), SHAPES)
+def test_large_batches_are_divided(
+    units: int,
+    batch_size: int,
+    num_steps: int,
+    threads: int,
+    is_divided: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from charkit import plugins
     from charkit_torch import backend as module
 
     calls: list[int] = []
     results = module.HalfThreads.results
-    monkeypatch.setattr(
-        module.HalfThreads,
-        "results",
-        lambda self, halves: calls.append(len(halves)) or results(self, halves),
-    )
+
+    def counting(self: Any, halves: Any) -> Any:
+        calls.append(len(halves))
+        return results(self, halves)
+
+    monkeypatch.setattr(module.HalfThreads, "results", counting)
+    model = ModelConfig(vocabulary_size=VOCABULARY_SIZE, lstm_size=units, num_layers=1)
+    made = plugins.create("torch", threads=threads)
+    network = CharRNN.from_config(model, OptimizerConfig(), made, batch_size=batch_size, num_steps=num_steps)
+    symbols = np.zeros((batch_size, num_steps), np.int32)
+    network.train_step(symbols, symbols)
+    network.nats(symbols, symbols, network.initial_state(batch_size))
+    assert calls == 2 * is_divided * [2]
+    made.divides_batches = False
+    network.train_step(symbols, symbols)
+    assert calls == 2 * is_divided * [2]
+
+
+def test_one_thread_gives_the_bits_of_two_at_a_usual_size() -> None:
+    from charkit import plugins
+
     model = ModelConfig(vocabulary_size=VOCABULARY_SIZE, lstm_size=128, num_layers=1)
+    symbols = np.random.default_rng(1).integers(0, VOCABULARY_SIZE, (64, 32)).astype(np.int32)
+    weights = []
     for threads in (1, 2):
-        for batch_size, num_steps, divided in ((64, 32, 1), (8, 300, 0), (16, 4, 0)):
-            made = plugins.create("torch", threads=threads)
-            network = CharRNN.from_config(
-                model, OptimizerConfig(), made, batch_size=batch_size, num_steps=num_steps
-            )
-            symbols = np.zeros((batch_size, num_steps), np.int32)
-            network.train_step(symbols, symbols)
-            network.nats(symbols, symbols, network.initial_state(batch_size))
-            assert calls == 2 * divided * [2], (threads, batch_size, num_steps)
-            made.divides_batches = False
-            network.train_step(symbols, symbols)
-            assert calls == 2 * divided * [2]
-            calls.clear()
+        made = plugins.create("torch", threads=threads)
+        network = CharRNN.from_config(model, OptimizerConfig(), made, batch_size=64, num_steps=32)
+        network.train_step(symbols, symbols[::-1].copy())
+        weights.append(network.weights())
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name], err_msg=name)

@@ -23,8 +23,9 @@ from charkit_torch.user_settings import exact_products, without_modes
 
 #: From so many sequences and multiplications, two halves are computed faster than the whole. Wide layers need more
 #: sequences, a share of their units: half of a batch reads all weights. Measured with 16 to 2,048 units and 2 to 128
-#: sequences.
+#: sequences, on two threads. Four or more remain for PyTorch to divide: that was not measured.
 _LEAST_TO_DIVIDE, _LEAST_SHARE_OF_UNITS, _LEAST_WORK = 16, 1 / 8, 100e6
+_MOST_THREADS = 3
 
 
 class TorchBackend(Backend[torch.Tensor]):
@@ -110,8 +111,8 @@ class TorchBackend(Backend[torch.Tensor]):
         return call
 
     def _divides(self, weights: Weights[torch.Tensor], symbols: torch.Tensor) -> bool:
-        """Whether halves of a batch of symbols ``(batch, time)`` are computed, whatever the number of threads."""
-        if self._device.type != "cpu" or len(symbols) < _LEAST_TO_DIVIDE:
+        """Whether halves of a batch of symbols ``(batch, time)`` are computed, on one thread as on two or three."""
+        if self._device.type != "cpu" or self.threads > _MOST_THREADS or len(symbols) < _LEAST_TO_DIVIDE:
             return False
         if len(symbols) < _LEAST_SHARE_OF_UNITS * weights["lstm.0.weight_hh"].shape[1]:
             return False
@@ -152,7 +153,7 @@ class TorchBackend(Backend[torch.Tensor]):
     def differentiate(self, forward: Forward[torch.Tensor]) -> Backward[torch.Tensor]:
         """The gradient as the sum of two halves of the batch, except for shards and on a GPU.
 
-        The halves are the same whatever the number of threads, and are added in the same order.
+        The halves are the same on one thread as on two or three, and are added in the same order.
         """
 
         def part(

@@ -30,8 +30,9 @@ _LOOKS, _LOOK_SECONDS = 3, 0.002
 _IDLE_SECONDS, _IDLE_SHARE = 0.05, 0.2
 #: How long a thread that waits for a lock takes to go on once it is released.
 _WAKE_SECONDS = 0.00005
-#: How long it may take on a busy machine, which keeps it from running, where the system lists the states of threads.
-_MOST_WAKE_SECONDS = 0.02
+#: How long it may take on a busy machine, which keeps it from running, where the system lists the states of threads;
+#: and how long all such threads may take together. Some are awake, but work at something else.
+_MOST_WAKE_SECONDS, _MOST_WAKES_SECONDS = 0.02, 2.0
 #: Threads that have waited in vain for so long, all in all, go on without turns.
 _MOST_SECONDS = 10.0
 #: How long a thread waits for the other to begin.
@@ -84,7 +85,7 @@ class _Turns:
         self._ready: list[int] = []
         self._waiting: set[int] = set()
         self._turn: int | None = None
-        self._waited_seconds = 0.0
+        self._waited_seconds = self._waking_seconds = 0.0
         #: The line that each thread is about to execute, and those that it has executed.
         self._lines: dict[int, tuple[CodeType, int]] = {}
         self._executed: defaultdict[int, set[tuple[CodeType, int]]] = defaultdict(set)
@@ -131,11 +132,12 @@ class _Turns:
 
     def _let_released_go_on(self) -> None:
         """Gives threads that wait the time to go on, if this one has released them in its last line."""
-        began = monotonic()
         self._condition.wait(_WAKE_SECONDS)
-        while any_awake(self._waiting) and not self._has_ended and monotonic() < began + _MOST_WAKE_SECONDS:
+        began = monotonic()
+        deadline = began + min(_MOST_WAKE_SECONDS, _MOST_WAKES_SECONDS - self._waking_seconds)
+        while any_awake(self._waiting) and not self._has_ended and monotonic() < deadline:
             self._condition.wait(_WAKE_SECONDS)
-        self._waited_seconds += monotonic() - began
+        self._waking_seconds += monotonic() - began
 
     def _is_behind(self, thread: int, other: int) -> bool:
         """Whether the other thread has executed the line that this one is about to execute, for the first time."""
