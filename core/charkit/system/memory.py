@@ -26,14 +26,16 @@ def peak_resident_bytes() -> int:
 
 @cache
 def keep_freed_memory() -> None:
-    """Lets the GNU C library keep more of the memory that is freed, up to 64 MiB for each thread, for the next use.
+    """Lets the GNU C library keep more of the memory that is freed, for the next use.
 
     At first the library asks the system for each block from 128 KiB on, and gives it back once it is freed, which costs
     a page fault per 4 KiB whenever it is used. With each larger block that is freed it raises that limit, up to 32 MiB
-    (``mallopt(3)``). So one of nearly that size is freed here, of which nothing is ever written. On the machine of
-    docs/performance.md, a training step at 2x128 took 7% less time with NumPy, and a third less with PyTorch.
+    (``mallopt(3)``). So one of nearly that size is freed here, of which nothing is ever written. From then on, up to 64
+    MiB at the end of each heap stay in the process, and so do free blocks between used ones. On the machine of
+    docs/performance.md, a training step at 2x128 took about 7% less time with NumPy, and a third less with PyTorch.
 
-    Has no effect where the user has set a limit (``MALLOC_MMAP_THRESHOLD_``), or with other C libraries.
+    Has no effect where the user has set a limit (such as ``MALLOC_MMAP_THRESHOLD_`` or ``MALLOC_TRIM_THRESHOLD_``), on
+    32-bit systems, or with other C libraries.
     """
     with suppress(MemoryError):
         bytes(_LARGEST_KEPT)  # from calloc, which leaves memory that the system has zeroed as it is
