@@ -71,13 +71,14 @@ class LastingThread:
             self.submit(lambda: None).result()
 
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
-        """Begins the call there, or makes it here if Python ends and has no more threads."""
+        """Begins the call there, or makes it here if no thread can begin, as when the main thread has ended."""
         if self._executor is None or self._process != os.getpid():
             self._process = os.getpid()
             self._executor = ThreadPoolExecutor(1, self._name, self._prepare)
         try:
             return self._executor.submit(call)
-        except RuntimeError:  # the main thread has ended, and the caller's has not
+        except RuntimeError:  # of submit alone: the call's own errors are raised by its future
+            self._executor = None  # which may have queued the call
             return _made(call)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from charkit.backend import State
 from charkit.batch_halves import LastingThread, halves, joined
@@ -15,7 +18,7 @@ from charkit.batch_halves import LastingThread, halves, joined
 LAYERS, TIME, UNITS, SYMBOLS = 2, 3, 4, 5
 
 
-def _concatenate(parts, axis):  # type: ignore[no-untyped-def]
+def _concatenate(parts: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
     return np.concatenate(parts, axis)
 
 
@@ -73,7 +76,12 @@ def test_calls_are_made_here_if_no_thread_can_begin(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+    made: list[int] = []
     thread = LastingThread("lasting")
-    assert thread.submit(threading.get_ident).result() == threading.get_ident()
+    thread.submit(lambda: made.append(threading.get_ident())).result()
+    assert made == [threading.get_ident()]
     with pytest.raises(ZeroDivisionError):
         thread.submit(lambda: 1 // 0).result()
+    monkeypatch.undo()
+    assert thread.submit(threading.get_ident).result() != threading.get_ident()
+    assert len(made) == 1  # not again once a thread can begin

@@ -59,9 +59,11 @@ class _Limit:
         """One thread for the caller within it. ``second`` begins meanwhile, which limits its own."""
         with self._lock:
             before = torch.get_num_threads()
+        if second is None and before == 1:
+            yield
+            return
         try:
-            if second is not None or before > 1:
-                self._lower(second, before)
+            self._lower(second, before)
             yield
         finally:
             with self._lock:
