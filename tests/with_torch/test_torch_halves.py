@@ -161,7 +161,7 @@ def test_threads_that_begin_meanwhile_get_the_usual_number(
 
     divide_every_batch(monkeypatch)
     network, inputs, targets = _network(2, dropout=0), _symbols(1), _symbols(2)
-    if has_begun:  # the backend's own threads
+    if has_begun:  # the backend's own thread
         network.gradients(inputs, targets)
     of_new_threads: list[int] = []
     lstm, main = torch.lstm, threading.get_ident()
@@ -239,6 +239,85 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
     finally:
         waiting.cancel()
+
+
+def _threads_of_lstm(network: CharRNN, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
+    """The numbers of PyTorch's threads within the LSTM of a step, an evaluation and an advance."""
+    import torch
+
+    seen: set[tuple[str, int]] = set()
+    lstm, what = torch.lstm, "train"
+
+    def noting(*arguments: Any) -> Any:
+        seen.add((what, torch.get_num_threads()))
+        return lstm(*arguments)
+
+    batch_size, num_steps = network.batch_size, network.num_steps
+    symbols = np.zeros((batch_size, num_steps), np.int32)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "lstm", noting)
+        network.train_step(symbols, symbols)
+        what = "evaluate"
+        network.nats(symbols, symbols, network.initial_state(batch_size))
+        what = "advance"
+        network.advance(symbols, network.initial_state(batch_size))
+    return seen
+
+
+#: Units, time steps, and the threads that PyTorch uses for two sequences where it may use two.
+SMALL_SHAPES = [
+    (128, 64, 1),
+    (128, 512, 2),  # much work
+    (160, 4, 2),  # wide layers
+]
+
+
+@pytest.mark.parametrize(("units", "num_steps", "expected"), SMALL_SHAPES)
+def test_small_batches_use_one_thread(
+    units: int, num_steps: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    network = CharRNN(
+        VOCABULARY_SIZE, 2, num_steps, lstm_size=units, num_layers=1, dropout=0, backend="torch", threads=2
+    )
+    seen = _threads_of_lstm(network, monkeypatch)
+    assert seen == {(what, expected) for what in ("train", "evaluate", "advance")}
+    assert torch.get_num_threads() == _of_a_new_thread() == 2
+
+
+def test_mkl_gets_its_number_of_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from charkit_torch import threads
+
+    if not torch.backends.mkl.is_available():
+        pytest.skip("this PyTorch has no MKL")
+    network = _network(2)
+    assert threads._SETTERS is not None
+    _, set_mkl = threads._SETTERS
+    lstm, within = torch.lstm, list[int]()
+
+    def noting(*arguments: Any) -> Any:
+        number = set_mkl(1)
+        set_mkl(number)
+        within.append(number)
+        return lstm(*arguments)
+
+    monkeypatch.setattr(torch, "lstm", noting)
+    set_mkl(2)
+    network.train_step(_symbols(1), _symbols(2))
+    assert set(within) == {1}
+    assert set_mkl(0) == 2  # as before: MKL's own number applies
+
+
+def test_without_limits_pytorch_divides_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charkit_torch import backend, threads
+
+    monkeypatch.setattr(threads, "_SETTERS", None)
+    monkeypatch.setattr(backend, "CAN_LIMIT", False)
+    divide_every_batch(monkeypatch)
+    assert {number for _, number in _threads_of_lstm(_network(2), monkeypatch)} == {2}
 
 
 #: Units, sequences, time steps, threads, and whether the batch is divided.

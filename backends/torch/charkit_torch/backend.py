@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
 from typing import Any, ClassVar, cast
 
@@ -18,7 +19,7 @@ from charkit_torch.loss import TorchLoss
 from charkit_torch.lstm import TorchLstm
 from charkit_torch.optimizer import TorchOptimizer
 from charkit_torch.output import TorchOutput
-from charkit_torch.threads import HalfThreads
+from charkit_torch.threads import CAN_LIMIT, HalfThreads, one_thread
 from charkit_torch.user_settings import exact_products, without_modes
 
 #: From so many sequences and multiplications, two halves are computed faster than the whole. Wide layers need more
@@ -26,6 +27,9 @@ from charkit_torch.user_settings import exact_products, without_modes
 #: sequences, on two threads. Four or more remain for PyTorch to divide: that was not measured.
 _LEAST_TO_DIVIDE, _LEAST_SHARE_OF_UNITS, _LEAST_WORK = 16, 1 / 8, 100e6
 _MOST_THREADS = 3
+#: Up to so many units and multiplications, one thread is as fast as two. Beside another program on two processors, it
+#: is two to five times as fast. Layers with more units gain from a second thread even with a single sequence.
+_MOST_SMALL_UNITS, _MOST_SMALL_WORK = 128, 40e6
 
 
 class TorchBackend(Backend[torch.Tensor]):
@@ -103,7 +107,8 @@ class TorchBackend(Backend[torch.Tensor]):
 
         def call(weights: Weights[torch.Tensor], *batch: Any) -> Any:
             if not self._divides(weights, batch[0]):
-                return function(weights, *batch)
+                with self._threads_for(weights, batch[0]):
+                    return function(weights, *batch)
             return _joined(
                 self._halves.results([partial(function, weights, *part) for part in halves(*batch)])
             )
@@ -112,13 +117,17 @@ class TorchBackend(Backend[torch.Tensor]):
 
     def _divides(self, weights: Weights[torch.Tensor], symbols: torch.Tensor) -> bool:
         """Whether halves of a batch of symbols ``(batch, time)`` are computed, on one thread as on two or three."""
-        if self._device.type != "cpu" or self.threads > _MOST_THREADS or len(symbols) < _LEAST_TO_DIVIDE:
+        if self._device.type != "cpu" or not CAN_LIMIT or self.threads > _MOST_THREADS:
             return False
-        if len(symbols) < _LEAST_SHARE_OF_UNITS * weights["lstm.0.weight_hh"].shape[1]:
-            return False
-        matrices = sum(weight.numel() for weight in weights.values() if weight.ndim > 1)
-        chosen = weights["lstm.0.weight_ih"].numel()  # of whose columns each symbol takes one
-        return symbols.numel() * (matrices - chosen) >= _LEAST_WORK
+        least = max(_LEAST_TO_DIVIDE, _LEAST_SHARE_OF_UNITS * _units(weights))
+        return len(symbols) >= least and _work(weights, symbols) >= _LEAST_WORK
+
+    def _threads_for(
+        self, weights: Weights[torch.Tensor], symbols: torch.Tensor
+    ) -> AbstractContextManager[None]:
+        """One thread for a batch that is too small for more."""
+        is_small = _units(weights) <= _MOST_SMALL_UNITS and _work(weights, symbols) <= _MOST_SMALL_WORK
+        return one_thread() if is_small and self._device.type == "cpu" else nullcontext()
 
     def build_lstm(self, model: ModelConfig) -> TorchLstm:
         with without_modes(self._device.type):  # it creates a tensor
@@ -174,7 +183,8 @@ class TorchBackend(Backend[torch.Tensor]):
         ) -> tuple[Weights[torch.Tensor], torch.Tensor, State[torch.Tensor]]:
             batch, share = (symbols, targets, state, masks), 1.0 / symbols.numel()
             if not (self.divides_batches and self._divides(weights, symbols)):
-                gradients, nats, after = part(share, weights, *batch)
+                with self._threads_for(weights, symbols):
+                    gradients, nats, after = part(share, weights, *batch)
                 return dict(zip(weights, gradients, strict=True)), nats, after
             first, second = self._halves.results(
                 [partial(part, share, weights, *half) for half in halves(*batch)]
@@ -184,6 +194,18 @@ class TorchBackend(Backend[torch.Tensor]):
             return dict(zip(weights, sums, strict=True)), nats, after
 
         return backward
+
+
+def _units(weights: Weights[torch.Tensor]) -> int:
+    """The units of each layer."""
+    return weights["lstm.0.weight_hh"].shape[1]
+
+
+def _work(weights: Weights[torch.Tensor], symbols: torch.Tensor) -> int:
+    """The multiplications of a forward pass."""
+    matrices = sum(weight.numel() for weight in weights.values() if weight.ndim > 1)
+    chosen = weights["lstm.0.weight_ih"].numel()  # of whose columns each symbol takes one
+    return symbols.numel() * (matrices - chosen)
 
 
 def _joined(results: Sequence[Any]) -> Any:

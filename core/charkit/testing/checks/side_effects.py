@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from charkit import plugins
-from charkit.backend import Backend
+from charkit.backend import Backend, State
 from charkit.network import Advance, Predict
 from charkit.plugins.failures import describe_error
+from charkit.testing.cases import make_case
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.threaded_call import ThreadedCall
@@ -79,7 +80,12 @@ def reports_match_the_device(subject: Subject) -> None:
 def errors_propagate(subject: Subject) -> None:
     """Errors and Ctrl-C pass through compiled functions unchanged, and the next call works from any thread."""
     backend = subject.backend("float32")
-    arguments = tuple(backend.tensor(np.zeros(1)) for _ in range(3))
+    case = make_case(num_layers=1)
+    arguments = (
+        {name: backend.tensor(array) for name, array in case.weights.items()},
+        backend.tensor(case.symbols),
+        State(*map(backend.tensor, case.state)),
+    )
     for error in (RuntimeError(_PLANTED), KeyboardInterrupt(_PLANTED)):
         failing, working = _functions(error), _functions(None)
         for what, function in failing.items():
@@ -94,7 +100,7 @@ def errors_propagate(subject: Subject) -> None:
 
 
 def _functions(error: BaseException | None) -> dict[str, Any]:
-    """Functions of three arguments, of each kind with which the core evaluates, which raise the error, if any."""
+    """Functions of weights, symbols and a state, as those that evaluate, which raise the error, if any."""
 
     def lstm(weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
         if error is not None:
