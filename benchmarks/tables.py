@@ -67,6 +67,7 @@ def _short(folder: Path) -> str:
     """Training speed of each participant at each size, with the ratio to its peer."""
     results = {size: _load(f"training-{size}", folder) for size in _SHORT_SIZES}
     first = results[_SHORT_SIZES[0]]
+    settings = {size: f"{one.machine}; {one.threads} threads" for size, one in results.items()}
     rows = [
         "| characters/s in training | " + " | ".join(_SHORT_SIZES) + " |",
         "|---|" + "---|" * len(results),
@@ -82,7 +83,11 @@ def _short(folder: Path) -> str:
                 else number(found.median) + (f" ({ratio.median:.2f} times {found.peer})" if ratio else "")
             )
         rows.append(f"| {one.name} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + f"\n\n{first.machine}; {first.threads} threads; medians of interleaved rounds."
+    if len(set(settings.values())) == 1:
+        where = settings[_SHORT_SIZES[0]]
+    else:
+        where = "; ".join(f"{size}: {setting}" for size, setting in settings.items())
+    return "\n".join(rows) + f"\n\n{where}; medians of interleaved rounds."
 
 
 def main() -> None:

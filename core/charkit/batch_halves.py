@@ -55,26 +55,21 @@ def joined(
 
 
 class LastingThread:
-    """A thread that makes one call after the other. A forked process has none of its parent's threads: it gets its own.
+    """A thread that makes one call after the other.
 
-    ``prepare`` is called on it first.
+    A forked process has none of its parent's threads: it gets its own.
     """
 
-    def __init__(self, name: str, prepare: Callable[[], object] | None = None) -> None:
-        self._name, self._prepare = name, prepare
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._process = 0
         self._executor: ThreadPoolExecutor | None = None
-
-    def start(self) -> None:
-        """Begins the thread if it has not begun, and waits until it is prepared."""
-        if self._executor is None or self._process != os.getpid():
-            self.submit(lambda: None).result()
 
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
         """Begins the call there, or makes it here if no thread can begin, as when the main thread has ended."""
         if self._executor is None or self._process != os.getpid():
             self._process = os.getpid()
-            self._executor = ThreadPoolExecutor(1, self._name, self._prepare)
+            self._executor = ThreadPoolExecutor(1, self._name)
         try:
             return self._executor.submit(call)
         except RuntimeError:  # of submit alone: the call's own errors are raised by its future

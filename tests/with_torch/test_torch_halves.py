@@ -7,58 +7,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from charkit import CharRNN
 from charkit.config import ModelConfig, OptimizerConfig
 from with_torch.small_halves import divide_every_batch
+from with_torch.threads_support import (
+    BATCH_SIZE,
+    VOCABULARY_SIZE,
+    limits,
+    needs_limits,
+    number_of_a_new_thread,
+    number_of_threads,
+    small_network,
+    some_symbols,
+)
 
-pytestmark = pytest.mark.torch
+__all__ = ["limits", "number_of_threads"]
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("number_of_threads")]
 
-VOCABULARY_SIZE, BATCH_SIZE, NUM_STEPS = 11, 5, 6
 _TIMEOUT_SECONDS = 60.0
 _MUCH_LONGER_THAN_TO_SET_A_NUMBER_SECONDS = 0.3
 
 
-@pytest.fixture(autouse=True)
-def _number_of_threads() -> Iterator[None]:
-    """Puts back what ``threads`` sets for the process."""
-    import torch
-
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-def _network(threads: int, *, dropout: float = 0.4, batch_size: int = BATCH_SIZE) -> CharRNN:
-    return CharRNN(
-        VOCABULARY_SIZE,
-        batch_size,
-        NUM_STEPS,
-        lstm_size=8,
-        num_layers=2,
-        dropout=dropout,
-        backend="torch",
-        threads=threads,
-        seed=3,
-    )
-
-
-def _symbols(stream: int, batch_size: int = BATCH_SIZE) -> NDArray[np.int32]:
-    return (
-        np.random.default_rng(stream).integers(0, VOCABULARY_SIZE, (batch_size, NUM_STEPS)).astype(np.int32)
-    )
-
-
 def _results(network: CharRNN) -> dict[str, Any]:
     """Losses, norms and weights after steps with masks, and the nats, logits and states of evaluations."""
-    inputs, targets = _symbols(1), _symbols(2)
+    inputs, targets = some_symbols(1), some_symbols(2)
     steps = [network.train_step(inputs, targets) for _ in range(3)]
     nats, state = network.nats(inputs, targets, network.initial_state(BATCH_SIZE))
     logits, after = network.predict(inputs[:, :1].copy(), state)
@@ -75,18 +53,19 @@ def _results(network: CharRNN) -> dict[str, Any]:
 
 def test_one_thread_gives_the_bits_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     divide_every_batch(monkeypatch)
-    one, two = (_results(_network(threads)) for threads in (1, 2))
+    one, two = (_results(small_network(threads)) for threads in (1, 2))
     for name, array in one.items():
         np.testing.assert_array_equal(array, two[name], err_msg=name)
 
 
 def test_halves_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = _results(_network(2))
+    whole = _results(small_network(2))
     divide_every_batch(monkeypatch)
-    for name, array in _results(_network(2)).items():
+    for name, array in _results(small_network(2)).items():
         np.testing.assert_allclose(array, whole[name], rtol=2e-5, atol=1e-6, err_msg=name)
 
 
+@needs_limits
 def test_one_half_is_computed_by_the_caller_and_one_by_another_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -101,7 +80,7 @@ def test_one_half_is_computed_by_the_caller_and_one_by_another_thread(
         return lstm(*arguments)
 
     monkeypatch.setattr(torch, "lstm", noting)
-    network, inputs, targets = _network(2), _symbols(1), _symbols(2)
+    network, inputs, targets = small_network(2), some_symbols(1), some_symbols(2)
     network.train_step(inputs, targets)
     assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, True)}
     callers = [thread == threading.get_ident() for thread, *_ in seen]
@@ -111,32 +90,21 @@ def test_one_half_is_computed_by_the_caller_and_one_by_another_thread(
     assert {(count, has_gradients) for _, count, has_gradients in seen} == {(1, False)}
 
 
-def _of_a_new_thread() -> int:
-    """The number of threads that PyTorch has in a thread that has not used it before."""
-    import torch
-
-    numbers: list[int] = []
-    new = threading.Thread(target=lambda: numbers.append(torch.get_num_threads()))
-    new.start()
-    new.join()
-    return numbers[0]
-
-
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_callers_number_of_threads_stays(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     divide_every_batch(monkeypatch)
-    network = _network(threads)
-    network.train_step(_symbols(1), _symbols(2))
-    assert [network.backend.threads, torch.get_num_threads(), _of_a_new_thread()] == 3 * [threads]
+    network = small_network(threads)
+    network.train_step(some_symbols(1), some_symbols(2))
+    assert [network.backend.threads, torch.get_num_threads(), number_of_a_new_thread()] == 3 * [threads]
 
 
 def test_networks_in_two_threads_leave_the_number_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     divide_every_batch(monkeypatch)
-    networks, inputs, targets = [_network(2) for _ in range(2)], _symbols(1), _symbols(2)
+    networks, inputs, targets = [small_network(2) for _ in range(2)], some_symbols(1), some_symbols(2)
     for _ in range(30):
         together, numbers = threading.Barrier(2), list[int]()
 
@@ -150,7 +118,7 @@ def test_networks_in_two_threads_leave_the_number_as_it_is(monkeypatch: pytest.M
             thread.start()
         for thread in threads:
             thread.join()
-        assert [*numbers, _of_a_new_thread()] == 3 * [2]
+        assert [*numbers, number_of_a_new_thread()] == 3 * [2]
 
 
 @pytest.mark.parametrize("has_begun", [True, False])
@@ -160,7 +128,7 @@ def test_threads_that_begin_meanwhile_get_the_usual_number(
     import torch
 
     divide_every_batch(monkeypatch)
-    network, inputs, targets = _network(2, dropout=0), _symbols(1), _symbols(2)
+    network, inputs, targets = small_network(2, dropout=0), some_symbols(1), some_symbols(2)
     if has_begun:  # the backend's own thread
         network.gradients(inputs, targets)
     of_new_threads: list[int] = []
@@ -169,7 +137,7 @@ def test_threads_that_begin_meanwhile_get_the_usual_number(
     def slowly(*arguments: Any) -> Any:
         if threading.get_ident() == main:
             time.sleep(_MUCH_LONGER_THAN_TO_SET_A_NUMBER_SECONDS)
-            of_new_threads.append(_of_a_new_thread())
+            of_new_threads.append(number_of_a_new_thread())
         return lstm(*arguments)
 
     monkeypatch.setattr(torch, "lstm", slowly)
@@ -177,6 +145,7 @@ def test_threads_that_begin_meanwhile_get_the_usual_number(
     assert of_new_threads == 2 * [2]  # one for each layer
 
 
+@needs_limits
 @pytest.mark.parametrize("of_the_caller", [True, False])
 def test_an_error_in_a_half_reaches_the_caller_and_the_next_call_works(
     of_the_caller: bool, monkeypatch: pytest.MonkeyPatch
@@ -184,7 +153,7 @@ def test_an_error_in_a_half_reaches_the_caller_and_the_next_call_works(
     import torch
 
     divide_every_batch(monkeypatch)
-    network, inputs, targets = _network(2), _symbols(1), _symbols(2)
+    network, inputs, targets = small_network(2), some_symbols(1), some_symbols(2)
     lstm, caller = torch.lstm, threading.get_ident()
     with monkeypatch.context() as patch:
 
@@ -205,12 +174,12 @@ def test_training_goes_on_after_the_main_thread_has_ended() -> None:
         "import sys, threading\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "import pytest\n"
-        "from with_torch.test_torch_halves import _network, _symbols\n"
+        "from with_torch.threads_support import small_network, some_symbols\n"
         "from with_torch.small_halves import divide_every_batch\n"
         "divide_every_batch(pytest.MonkeyPatch())\n"
         "def train():\n"
         "    threading.main_thread().join()\n"
-        "    print(_network(2).train_step(_symbols(1), _symbols(2)).loss)\n"
+        "    print(small_network(2).train_step(some_symbols(1), some_symbols(2)).loss)\n"
         "threading.Thread(target=train).start()\n"
     )
     tests = str(Path(__file__).parents[1])
@@ -224,7 +193,7 @@ def test_training_goes_on_after_the_main_thread_has_ended() -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     divide_every_batch(monkeypatch)
-    network, inputs, targets = _network(2, dropout=0), _symbols(1), _symbols(2)
+    network, inputs, targets = small_network(2, dropout=0), some_symbols(1), some_symbols(2)
     before = network.gradients(inputs, targets)[1]
     process = os.fork()
     if not process:
@@ -241,85 +210,6 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch
         waiting.cancel()
 
 
-def _threads_of_lstm(network: CharRNN, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
-    """The numbers of PyTorch's threads within the LSTM of a step, an evaluation and an advance."""
-    import torch
-
-    seen: set[tuple[str, int]] = set()
-    lstm, what = torch.lstm, "train"
-
-    def noting(*arguments: Any) -> Any:
-        seen.add((what, torch.get_num_threads()))
-        return lstm(*arguments)
-
-    batch_size, num_steps = network.batch_size, network.num_steps
-    symbols = np.zeros((batch_size, num_steps), np.int32)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "lstm", noting)
-        network.train_step(symbols, symbols)
-        what = "evaluate"
-        network.nats(symbols, symbols, network.initial_state(batch_size))
-        what = "advance"
-        network.advance(symbols, network.initial_state(batch_size))
-    return seen
-
-
-#: Units, time steps, and the threads that PyTorch uses for two sequences where it may use two.
-SMALL_SHAPES = [
-    (128, 64, 1),
-    (128, 512, 2),  # much work
-    (160, 4, 2),  # wide layers
-]
-
-
-@pytest.mark.parametrize(("units", "num_steps", "expected"), SMALL_SHAPES)
-def test_small_batches_use_one_thread(
-    units: int, num_steps: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    network = CharRNN(
-        VOCABULARY_SIZE, 2, num_steps, lstm_size=units, num_layers=1, dropout=0, backend="torch", threads=2
-    )
-    seen = _threads_of_lstm(network, monkeypatch)
-    assert seen == {(what, expected) for what in ("train", "evaluate", "advance")}
-    assert torch.get_num_threads() == _of_a_new_thread() == 2
-
-
-def test_mkl_gets_its_number_of_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    from charkit_torch import threads
-
-    if not torch.backends.mkl.is_available():
-        pytest.skip("this PyTorch has no MKL")
-    network = _network(2)
-    assert threads._SETTERS is not None
-    _, set_mkl = threads._SETTERS
-    lstm, within = torch.lstm, list[int]()
-
-    def noting(*arguments: Any) -> Any:
-        number = set_mkl(1)
-        set_mkl(number)
-        within.append(number)
-        return lstm(*arguments)
-
-    monkeypatch.setattr(torch, "lstm", noting)
-    set_mkl(2)
-    network.train_step(_symbols(1), _symbols(2))
-    assert set(within) == {1}
-    assert set_mkl(0) == 2  # as before: MKL's own number applies
-
-
-def test_without_limits_pytorch_divides_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charkit_torch import backend, threads
-
-    monkeypatch.setattr(threads, "_SETTERS", None)
-    monkeypatch.setattr(backend, "CAN_LIMIT", False)
-    divide_every_batch(monkeypatch)
-    assert {number for _, number in _threads_of_lstm(_network(2), monkeypatch)} == {2}
-
-
 #: Units, sequences, time steps, threads, and whether the batch is divided.
 SHAPES = [
     (128, 64, 32, 1, True),
@@ -332,6 +222,7 @@ SHAPES = [
 ]
 
 
+@needs_limits
 @pytest.mark.parametrize(("units", "batch_size", "num_steps", "threads", "is_divided"), SHAPES)
 def test_large_batches_are_divided(
     units: int,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
 from typing import Any, ClassVar, cast
 
@@ -19,7 +18,7 @@ from charkit_torch.loss import TorchLoss
 from charkit_torch.lstm import TorchLstm
 from charkit_torch.optimizer import TorchOptimizer
 from charkit_torch.output import TorchOutput
-from charkit_torch.threads import CAN_LIMIT, HalfThreads, one_thread
+from charkit_torch.threads import HalfThreads, can_limit, on_one_thread
 from charkit_torch.user_settings import exact_products, without_modes
 
 #: From so many sequences and multiplications, two halves are computed faster than the whole. Wide layers need more
@@ -27,8 +26,9 @@ from charkit_torch.user_settings import exact_products, without_modes
 #: sequences, on two threads. Four or more remain for PyTorch to divide: that was not measured.
 _LEAST_TO_DIVIDE, _LEAST_SHARE_OF_UNITS, _LEAST_WORK = 16, 1 / 8, 100e6
 _MOST_THREADS = 3
-#: Up to so many units and multiplications, one thread is as fast as two. Beside another program on two processors, it
-#: is two to five times as fast. Layers with more units gain from a second thread even with a single sequence.
+#: Up to so many units and multiplications, one thread takes 0.9 to 1.1 times as long as two. Beside another program on
+#: two processors, it is two to five times as fast. Wider layers gain from a second thread even with a single sequence.
+#: Measured in float32.
 _MOST_SMALL_UNITS, _MOST_SMALL_WORK = 128, 40e6
 
 
@@ -107,8 +107,7 @@ class TorchBackend(Backend[torch.Tensor]):
 
         def call(weights: Weights[torch.Tensor], *batch: Any) -> Any:
             if not self._divides(weights, batch[0]):
-                with self._threads_for(weights, batch[0]):
-                    return function(weights, *batch)
+                return self._undivided(weights, batch[0], partial(function, weights, *batch))
             return _joined(
                 self._halves.results([partial(function, weights, *part) for part in halves(*batch)])
             )
@@ -117,17 +116,25 @@ class TorchBackend(Backend[torch.Tensor]):
 
     def _divides(self, weights: Weights[torch.Tensor], symbols: torch.Tensor) -> bool:
         """Whether halves of a batch of symbols ``(batch, time)`` are computed, on one thread as on two or three."""
-        if self._device.type != "cpu" or not CAN_LIMIT or self.threads > _MOST_THREADS:
+        if not self._chooses_threads():
             return False
         least = max(_LEAST_TO_DIVIDE, _LEAST_SHARE_OF_UNITS * _units(weights))
         return len(symbols) >= least and _work(weights, symbols) >= _LEAST_WORK
 
-    def _threads_for(
-        self, weights: Weights[torch.Tensor], symbols: torch.Tensor
-    ) -> AbstractContextManager[None]:
-        """One thread for a batch that is too small for more."""
-        is_small = _units(weights) <= _MOST_SMALL_UNITS and _work(weights, symbols) <= _MOST_SMALL_WORK
-        return one_thread() if is_small and self._device.type == "cpu" else nullcontext()
+    def _undivided(
+        self, weights: Weights[torch.Tensor], symbols: torch.Tensor, call: Callable[[], Any]
+    ) -> Any:
+        """The result of a call for all sequences, on one thread if they are too few for more."""
+        is_small = (
+            self._chooses_threads()
+            and _units(weights) <= _MOST_SMALL_UNITS
+            and _work(weights, symbols) <= _MOST_SMALL_WORK
+        )
+        return on_one_thread(call) if is_small else call()
+
+    def _chooses_threads(self) -> bool:
+        """Whether the backend decides how many threads a call uses, and not PyTorch."""
+        return self._device.type == "cpu" and self.threads <= _MOST_THREADS and can_limit()
 
     def build_lstm(self, model: ModelConfig) -> TorchLstm:
         with without_modes(self._device.type):  # it creates a tensor
@@ -160,7 +167,7 @@ class TorchBackend(Backend[torch.Tensor]):
             raise
 
     def differentiate(self, forward: Forward[torch.Tensor]) -> Backward[torch.Tensor]:
-        """The gradient as the sum of two halves of the batch, except for shards and on a GPU.
+        """The gradient, that of a large batch as the sum of two halves, except for shards.
 
         The halves are the same on one thread as on two or three, and are added in the same order.
         """
@@ -183,8 +190,9 @@ class TorchBackend(Backend[torch.Tensor]):
         ) -> tuple[Weights[torch.Tensor], torch.Tensor, State[torch.Tensor]]:
             batch, share = (symbols, targets, state, masks), 1.0 / symbols.numel()
             if not (self.divides_batches and self._divides(weights, symbols)):
-                with self._threads_for(weights, symbols):
-                    gradients, nats, after = part(share, weights, *batch)
+                gradients, nats, after = self._undivided(
+                    weights, symbols, partial(part, share, weights, *batch)
+                )
                 return dict(zip(weights, gradients, strict=True)), nats, after
             first, second = self._halves.results(
                 [partial(part, share, weights, *half) for half in halves(*batch)]

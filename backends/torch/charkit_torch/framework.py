@@ -1,7 +1,7 @@
 """Imports PyTorch so that its threads wait for each other briefly, and then yield the processor.
 
-PyTorch's threads synchronize at the end of every operation, several hundred times in a training step that is not
-divided into halves (threads.py). By default libgomp, which is loaded with PyTorch, spins there for about ten
+PyTorch's threads synchronize at the end of every operation, several hundred times in a training step that is neither
+small nor divided into halves (threads.py). By default libgomp, which is loaded with PyTorch, spins there for about ten
 milliseconds, longer than a slice of processor time. Where another program keeps a core busy and both threads share the
 other one, each synchronization costs a slice: a 2x128 model trained at 750 characters per second instead of 59,000.
 With 30,000 spins, a millisecond or two, a thread sleeps early enough: an idle machine shows no difference, and a busy

@@ -8,52 +8,91 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from charkit.batch_halves import LastingThread
 from charkit_torch.framework import torch
 
-#: Sets the number of threads that the calling thread gets, and in no other.
-_SetNumber = Callable[[int], Any]
+ResultT = TypeVar("ResultT")
 
 
-def _setters() -> tuple[_SetNumber, _SetNumber] | None:
-    """Those of OpenMP and of MKL, as PyTorch has loaded them; None where they can't be called.
+class _Setters(NamedTuple):
+    """Functions that set the number of threads for the calling thread, and for no other.
 
-    ``torch.set_num_threads`` would set the number of threads that have not used PyTorch yet as well.
+    ``torch.set_num_threads`` also sets the number for threads that have not used PyTorch yet. ``mkl`` returns the
+    number that it replaces: 0 where MKL's number for the whole process applies.
     """
-    library = ctypes.CDLL(torch._C.__file__)
-    openmp = getattr(library, "omp_set_num_threads", None)
-    if not torch.backends.mkl.is_available():
-        return None if openmp is None else (openmp, lambda number: 0)
-    mkl = getattr(library, "MKL_Set_Num_Threads_Local", None)  # returns the number before
-    return None if openmp is None or mkl is None else (openmp, mkl)
+
+    openmp: Callable[[int], Any]
+    mkl: Callable[[int], int]
 
 
-_SETTERS = _setters()
-#: Whether a thread's number can be lowered. Elsewhere, PyTorch divides every batch itself.
-CAN_LIMIT = _SETTERS is not None
+def on_one_thread(call: Callable[[], ResultT]) -> ResultT:
+    """The result of a call whose operations use no other thread.
 
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The calling thread's operations use no other thread within it."""
+    It is a function, since Ctrl-C can interrupt a context manager before its block has begun or after it has ended.
+    """
+    setters = _setters()
+    if setters is None:
+        return call()
     before = (
         torch.get_num_threads()
     )  # at its first use in a thread, PyTorch would replace what was set before
-    if _SETTERS is None or before == 1:
-        yield
-        return
-    set_openmp, set_mkl = _SETTERS
-    of_mkl = set_mkl(1)
-    set_openmp(1)
+    of_mkl: list[int] = []
     try:
-        yield
+        of_mkl.extend(map(setters.mkl, (1,)))  # Ctrl-C can't come between the call and the list
+        setters.openmp(1)
+        return call()
     finally:
-        set_openmp(before)
-        set_mkl(of_mkl)
+        try:
+            setters.openmp(before)
+        finally:
+            for number in of_mkl:
+                setters.mkl(number)
+
+
+def can_limit() -> bool:
+    """Whether ``on_one_thread`` limits a call. If not, PyTorch divides every batch itself."""
+    return _setters() is not None
+
+
+@cache
+def _setters() -> _Setters | None:
+    """The functions of the OpenMP and the MKL that PyTorch uses; None if they can't be called."""
+    libraries = list(_libraries())
+    mkl: Callable[[int], int] | None = None
+    if torch.backends.mkl.is_available():
+        functions = (getattr(library, "MKL_Set_Num_Threads_Local", None) for library in libraries)
+        mkl = next((function for function in functions if function is not None), None)
+        if mkl is None:
+            return None
+    for library in libraries:
+        openmp = getattr(library, "omp_set_num_threads", None)
+        if openmp is not None and _is_pytorchs(openmp):
+            return _Setters(openmp, mkl or (lambda number: 0))
+    return None
+
+
+def _libraries() -> Iterator[ctypes.PyDLL]:
+    """Where PyTorch's functions may be: its own libraries, what was loaded before them, and OpenMP on Windows."""
+    names = (torch._C.__file__, None, str(Path(torch.__file__).parent / "lib" / "libiomp5md.dll"))
+    for name in names:
+        with suppress(OSError, TypeError):  # TypeError: on Windows, None names no library
+            yield ctypes.PyDLL(name)
+
+
+def _is_pytorchs(openmp: Callable[[int], Any]) -> bool:
+    """Whether the function sets PyTorch's number: another OpenMP may have been loaded first (``LD_PRELOAD``)."""
+    before = torch.get_num_threads()
+    tried = before + 1
+    try:
+        openmp(tried)
+        return torch.get_num_threads() == tried
+    finally:
+        openmp(before)
 
 
 class HalfThreads:
@@ -68,17 +107,19 @@ class HalfThreads:
 
     def results(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """The results of the calls, one or two, without gradients but where a call enables them."""
-        with one_thread():
-            if len(calls) == 1 or self._second is None:
-                return [call() for call in calls]
-            later = self._second.submit(partial(_on_second_thread, calls[1]))
-            try:
-                return [calls[0](), later.result()]
-            finally:
-                del later  # its exception has a traceback, which refers to this function's variables
+        return on_one_thread(partial(self._results, calls))
+
+    def _results(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        if len(calls) == 1 or self._second is None:
+            return [call() for call in calls]
+        later = self._second.submit(partial(on_one_thread, partial(_without_gradients, calls[1])))
+        try:
+            return [calls[0](), later.result()]
+        finally:
+            del later  # its exception has a traceback, which refers to this function's variables
 
 
-def _on_second_thread(call: Callable[[], Any]) -> Any:
-    """The result of a call there, which inherits neither the number of threads nor that gradients are off."""
-    with one_thread(), torch.no_grad():
+def _without_gradients(call: Callable[[], Any]) -> Any:
+    """The result of a call on another thread, which does not inherit that gradients are off."""
+    with torch.no_grad():
         return call()

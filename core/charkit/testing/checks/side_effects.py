@@ -100,7 +100,7 @@ def errors_propagate(subject: Subject) -> None:
 
 
 def _functions(error: BaseException | None) -> dict[str, Any]:
-    """Functions of weights, symbols and a state, as those that evaluate, which raise the error, if any."""
+    """Functions of weights, symbols and a state, as the core evaluates with, which raise the error, if any."""
 
     def lstm(weights: Any, symbols: Any, state: Any, masks: Any) -> Any:
         if error is not None:
