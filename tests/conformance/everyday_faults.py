@@ -252,7 +252,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "clipped elements of gradients",
         faults.returned_gradients(_clipped_elements),
         ("saturated_gates_and_large_cells",),
-        "no element of a gradient is clipped",
+        "no element of a gradient may be clipped",
     ),
     ("column-major arrays misread", KeepsOrder, ("memory_order_does_not_matter",), "tensor()"),
     ("column-major integers misread", ScramblesIntegers, ("arrays_keep_type_and_shape",), "tensor()"),

@@ -128,7 +128,7 @@ def test_threads_that_are_wrong_elsewhere_than_in_training(monkeypatch: pytest.M
         (process_faults.SilencesErrors, "NumPy's handling of floating-point errors (np.seterr)"),
         (process_faults.SilencesWarnings, "the warning filters"),
         (process_faults.SetsThreadsForAll, "the environment variable OMP_NUM_THREADS"),
-        (process_faults.IgnoresInterrupts, "the handler of SIGINT"),
+        (process_faults.IgnoresInterrupts, "the handler for SIGINT"),
         (process_faults.Prints, "standard output (something was printed)"),
         (process_faults.LeavesFile, "the files in the current directory"),
         (process_faults.AddsAFilter, "the warning filters"),

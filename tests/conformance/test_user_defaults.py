@@ -58,7 +58,7 @@ def test_a_default_that_changes_results(mode: Mode, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(NumpyBackend, "tensor", rounding)
     found = _report()["mode"]
     assert found.startswith("different results: training (64 units), evaluation (64 units), ")
-    assert "prediction while another call goes on (64 units)" in found
+    assert "prediction while another call is running (64 units)" in found
 
 
 def test_a_default_under_which_calls_fail(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_results_beside_another_call(factory: type[UntilAnyCallEnds], after: boo
     results = results_beside_another_call(
         backend, lambda _argument: factory.is_set, backend.tensor(np.zeros(1))
     )
-    assert results == {"while another call goes on": True, "after another call has ended": after}
+    assert results == {"while another call is running": True, "after another call has ended": after}
 
 
 def test_the_variable_that_keeps_an_error() -> None:

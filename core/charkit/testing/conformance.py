@@ -34,7 +34,7 @@ class BackendConformance:
 
     def make_backend(self, precision: str) -> Backend[Any]:
         """Creates the backend in that precision; by default, the installed one of that name."""
-        raise NotImplementedError("only an overriding make_backend is called")
+        raise NotImplementedError("make_backend is called only if a subclass overrides it")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

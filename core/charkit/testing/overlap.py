@@ -74,7 +74,7 @@ def results_beside_another_call(
         other.start()
         try:
             began.wait(_OVERLAP_SECONDS)
-            results["while another call goes on"] = function(*inside)
+            results["while another call is running"] = function(*inside)
         finally:
             may_end.set()
         other.join(_OVERLAP_SECONDS)

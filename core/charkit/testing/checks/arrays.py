@@ -18,8 +18,8 @@ from charkit.testing.subject import Subject
 from charkit.testing.tolerances import Mismatch, difference, require
 
 _TENSOR = (
-    "backend.py: tensor() copies its input; floats become float64 if that is the precision, and float32 if it is any "
-    "other, such as bfloat16; int32 and bool stay as they are"
+    "backend.py: tensor() copies its input; floats become float64 if the precision is float64, and float32 for any "
+    "other precision, such as bfloat16; int32 and bool stay as they are"
 )
 _NUMPY = "backend.py: numpy() returns a copy that the caller owns"
 

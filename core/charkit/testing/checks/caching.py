@@ -107,7 +107,7 @@ def _check_loaded_weights(network: CharRNN, what: str, evaluate: Callable[[CharR
             require_equal(
                 {what: found},
                 {what: known.setdefault(stream, found)},
-                expected=f"the {what} of the weights that were loaded last",
+                expected=f"the {what} computed with the weights that were loaded last",
                 look_at="lstm.py and output.py: a cache of anything prepared from weights must keep a reference to "
                 "their dictionary and recognize it with `is`; its id() may be reused, and the arrays may be updated in "
                 "place",
@@ -129,7 +129,7 @@ def evaluation_uses_the_latest_weights(subject: Subject, precision: str) -> None
         require_equal(
             {"logits": predicted},
             {"logits": repeated},
-            expected=f"the logits of the weights after the step, for a batch of {streams}",
+            expected=f"the logits computed with the weights after the step, for a batch of {streams}",
             look_at="lstm.py and output.py: what is prepared from weights and cached; the update may be in place",
         )
 
@@ -171,6 +171,6 @@ def replaced_weights_are_released(subject: Subject) -> None:
         not kept,
         expected="replaced weights to be released once other weights are used",
         got=f"{kept} of {len(old)} replaced arrays still in memory",
-        look_at="lstm.py, output.py and backend.py: what is prepared from weights is kept only until other weights are "
-        "used",
+        look_at="lstm.py, output.py and backend.py: what is prepared from weights may be kept only until other weights "
+        "are used",
     )

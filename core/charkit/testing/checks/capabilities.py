@@ -97,7 +97,7 @@ def weight_decay_follows_the_schedule(subject: Subject, precision: str) -> None:
 def weight_decay_is_not_clipped(subject: Subject, precision: str) -> None:
     """Clipping scales only the gradients, and the norm is that of the gradients without weight decay."""
     gradients = [gradients_of(MODEL, 1, 4.0), gradients_of(MODEL, 30, 0.01), gradients_of(MODEL, 60, 9.0)]
-    look_at = f"{_DECAY}; clip the gradients without the decay"
+    look_at = f"{_DECAY}; weight decay is neither clipped nor counted toward the norm"
     check_updates(subject, precision, _updates(_DECAYING, gradients), look_at=look_at)
 
 

@@ -37,7 +37,7 @@ _UPDATES, _OPTIMIZER, _SIZES = 2, OptimizerConfig(grad_clip=20.0), (0.5, 15.0)
 #: So many streams of a model so wide that threads pay off even for one time step.
 _MANY_STREAMS, _WIDE = 64, 256
 _OF_ONE_CALL = (
-    "lstm.py, output.py, loss.py and backend.py: where two threads of one call compute parts of a batch, each has "
+    "lstm.py, output.py, loss.py and backend.py: where two threads of one call compute parts of a batch, each needs "
     "arrays of its own to write to, even if the parts are of equal size"
 )
 #: What other programs may change meanwhile.

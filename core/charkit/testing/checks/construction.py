@@ -45,7 +45,7 @@ def plugin_module_is_light(subject: Subject) -> None:
     """Importing the plugin module loads no framework: only charkit, the plugin's package and the standard library."""
     if subject.factory is not None:
         return  # not an installed plugin
-    expected = "no import of a framework or another library in the plugin module"
+    expected = "no import of a framework or any other library in the plugin module"
     try:
         modules = shared_training_processes(subject).one_thread.plugin_imports()
     except ProcessEndedError as error:

@@ -86,7 +86,7 @@ def settings_are_kept(subject: Subject, precision: str) -> None:
     threads = kept["threads"]
     require(
         type(threads) is int and threads >= 1,
-        expected="threads: the number of processor threads in use, at least 1",
+        expected="threads: the number of CPU threads in use, at least 1",
         got=repr(threads),
         look_at=THREADS,
     )
@@ -121,7 +121,7 @@ def versions_are_reported(subject: Subject) -> None:
     repeated = versions_of(subject.backend("float32"))
     require(
         repeated == versions,
-        expected=f"the same versions at each call, {versions}",
+        expected=f"the same versions from every call, {versions}",
         got=repeated,
         look_at=_CLASS,
     )

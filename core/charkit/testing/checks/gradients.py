@@ -152,7 +152,7 @@ def gradients_of_a_single_symbol(subject: Subject, precision: str) -> None:
 def gradients_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
     """Out of 600 or 300 symbols, absent ones get no gradient in weight_ih; gradients of repeated ones add up."""
     look_at = (
-        "lstm.py: the gradient of layer 0's weight_ih by symbol; symbols and targets that stay int32 in the backward "
+        "lstm.py: the gradient of layer 0's weight_ih by symbol; symbols and targets stay int32 in the backward "
         "pass"
     )
     for size in (600, 300) if precision == "float32" else (600,):

@@ -55,7 +55,7 @@ def arrays_have_any_order_of_memory(subject: Subject, precision: str) -> None:
         weights={name: np.asfortranarray(array) for name, array in case.weights.items()},
     )
     look_at = (
-        "backend.py: tensor() of arrays in column-major order; "
+        "backend.py: tensor() for arrays in column-major order; "
         "lstm.py and loss.py: views that need contiguous arrays"
     )
     check_gradients(subject.parts(precision, other.model, other.weights), precision, other, look_at)

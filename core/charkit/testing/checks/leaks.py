@@ -92,7 +92,7 @@ def _require_no_leak(
     )
     require(
         not more,
-        expected=f"memory, threads and open files that do not grow with the number of {repeated}",
+        expected=f"use of memory, threads and open files that does not grow with the number of {repeated}",
         got=f"an increase of at least {more} for every {count} {repeated}",
         look_at=look_at if least.memory >= limit.memory else _RESOURCES,
     )

@@ -14,7 +14,7 @@ from charkit.testing.registry import check_precisions
 from charkit.testing.returned_values import require_precision
 from charkit.testing.subject import Subject
 
-_LOSS = "loss.py: -log softmax(logits)[target] of each symbol, (batch, time)"
+_LOSS = "loss.py: -log softmax(logits)[target] for each symbol, of shape (batch, time)"
 
 
 def _check_nats(subject: Subject, precision: str, case: Case, look_at: str) -> None:

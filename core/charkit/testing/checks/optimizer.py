@@ -208,7 +208,7 @@ def memory_order_does_not_matter(subject: Subject, precision: str) -> None:
     """Weights, moments and gradients may be transposed arrays: the update is the same as for any others."""
     moments = Moments(*(_transposed(arrays) for arrays in moments_of(0.1, 0.2)))
     updates = Updates(_BOUNDED, [_transposed(_gradients(1, 1.0))], moments=moments, first_step=7)
-    look_at = "backend.py: tensor() of an array in column-major order; optimizer.py: views of its memory"
+    look_at = "backend.py: tensor() for an array in column-major order; optimizer.py: views of its memory"
     check_updates(subject, precision, updates, look_at=look_at)
 
 

@@ -51,7 +51,7 @@ def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
         lambda oracle: {"nats": oracle(far_apart.model).nats(weights, *far_apart.batch)[0]},
         precision=precision,
         kind="forward",
-        look_at="loss.py: -log softmax(logits)[target] of each symbol, however much the logits differ between rows",
+        look_at="loss.py: -log softmax(logits)[target] for each symbol, however much the logits differ between rows",
     )
 
 
@@ -74,7 +74,7 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
         {"nats": step.nats, **step.state._asdict()},
         precision=precision,
         kind="forward",
-        look_at="compile() in backend.py and lstm.py outside of differentiate(): sequences that are divided into parts",
+        look_at="backend.py: compile(); lstm.py outside of differentiate(): batches that are divided into parts",
     )
 
 

@@ -85,8 +85,8 @@ def gradients_of_70000_symbols(subject: Subject, precision: str) -> None:
     weights = case.weights | {"output.bias": np.linspace(-200.0, 200.0, 70_000)}
     case = replace(case, symbols=symbols, targets=targets, weights=weights)
     look_at = (
-        "lstm.py and loss.py: symbols and targets stay int32; symbol 0 has a gradient like all others; the maximum of "
-        "each row of logits is subtracted before exp, however long the row is"
+        "lstm.py and loss.py: symbols and targets stay int32; symbol 0 has a gradient like any other symbol; the "
+        "maximum of each row of logits is subtracted before exp, however long the row is"
     )
     try:
         with memory_limit(MUCH_FOR_70000_SYMBOLS):
@@ -177,7 +177,7 @@ def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
     for modified, look_at in (
         (large_cells, "tanh and its gradient for large values of the cell"),
         (saturated, "the sigmoids, tanh and their gradients if exp overflows"),
-        (steep, "no element of a gradient is clipped in the backward pass"),
+        (steep, "no element of a gradient may be clipped in the backward pass"),
     ):
         parts = subject.parts(precision, modified.model, modified.weights)
         gradients, nats, after = parts.gradients(*modified.batch)

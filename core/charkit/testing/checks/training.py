@@ -178,7 +178,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
         not np.isfinite(result.loss) and not np.isfinite(result.gradient_norm),
         expected="a loss and a norm that are not finite",
         got=f"loss {result.loss}, norm {result.gradient_norm}",
-        look_at="loss.py and optimizer.py: nothing replaces NaN; the core detects and reports it",
+        look_at="loss.py and optimizer.py: don't replace NaN; the core detects and reports it",
     )
     network.load_weights(weights_of(_MODEL))
     network.reset_state()

@@ -214,6 +214,6 @@ def _report_unless_crashed(process: TrainingProcess, *, may_exit: bool) -> dict[
         report: dict[str, Any] = process.report(MEMORY)
     except ProcessEndedError as ended:
         if ended.status >= 0 and not may_exit:
-            raise Mismatch("a process that goes on after memory runs out", ended.got, MEMORY) from ended
+            raise Mismatch("a process that keeps running after memory runs out", ended.got, MEMORY) from ended
         return {}
     return report

@@ -272,7 +272,7 @@ def process_settings() -> dict[str, str]:
         "standard output and error (sys.stdout, sys.stderr)": (id(sys.stdout), id(sys.stderr)),
     }
     signals = [number for number in signal.valid_signals() if isinstance(number, signal.Signals)]
-    settings |= {f"the handler of {number.name}": signal.getsignal(number) for number in signals}
+    settings |= {f"the handler for {number.name}": signal.getsignal(number) for number in signals}
     settings |= {f"the environment variable {name}": value for name, value in os.environ.items()}
     settings |= {f"{_LOGGER_LEVEL}{name}": logger.level for name, logger in _loggers().items()}
     for name, read in _FRAMEWORK_SETTINGS.items():

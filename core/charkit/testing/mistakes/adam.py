@@ -10,9 +10,12 @@ from charkit.testing.least_squares import LINEAR, LOGARITHMIC
 from charkit.testing.mistakes.mistake import Family, Mistake, always
 from charkit.testing.oracle import Floats, Oracle
 
-_ADAM = "optimizer.py: learning_rate * m_hat / (sqrt(v_hat) + epsilon), bias corrections and learning rate from Rates"
+_ADAM = (
+    "optimizer.py: learning_rate * m_hat / (sqrt(v_hat) + epsilon), with bias corrections and learning rate from "
+    "Rates"
+)
 _EPSILON = "optimizer.py: epsilon is OptimizerConfig.epsilon, added to sqrt(v_hat)"
-_RATE = "optimizer.py: w - learning_rate * m_hat / (sqrt(v_hat) + epsilon), the learning rate from Rates"
+_RATE = "optimizer.py: w - learning_rate * m_hat / (sqrt(v_hat) + epsilon), with the learning rate from Rates"
 
 
 class _Adam(Oracle):
