@@ -19,15 +19,12 @@ from with_torch.small_halves import divide_every_batch
 from with_torch.threads_support import (
     BATCH_SIZE,
     VOCABULARY_SIZE,
-    limits,
     needs_limits,
     number_of_a_new_thread,
-    number_of_threads,
     small_network,
     some_symbols,
 )
 
-__all__ = ["limits", "number_of_threads"]
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("number_of_threads")]
 
 _TIMEOUT_SECONDS = 60.0

@@ -15,15 +15,12 @@ from charkit import CharRNN
 from with_torch.small_halves import divide_every_batch
 from with_torch.threads_support import (
     VOCABULARY_SIZE,
-    limits,
     needs_limits,
     number_of_a_new_thread,
-    number_of_threads,
     small_network,
     some_symbols,
 )
 
-__all__ = ["limits", "number_of_threads"]
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("number_of_threads")]
 
 _INTERRUPTIONS = 3000

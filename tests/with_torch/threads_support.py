@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,25 +13,6 @@ from charkit import CharRNN
 VOCABULARY_SIZE, BATCH_SIZE, NUM_STEPS = 11, 5, 6
 #: Where the backend can't limit PyTorch's threads, there is nothing to test.
 needs_limits = pytest.mark.usefixtures("limits")
-
-
-@pytest.fixture
-def limits() -> None:
-    """Skips the test where they can't be set."""
-    from charkit_torch import threads
-
-    if not threads.can_limit():
-        pytest.skip("this PyTorch does not show the functions of its threads")
-
-
-@pytest.fixture
-def number_of_threads() -> Iterator[None]:
-    """Puts back the number that creating a backend sets for the process."""
-    import torch
-
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def small_network(threads: int, *, dropout: float = 0.4, batch_size: int = BATCH_SIZE) -> CharRNN:

@@ -38,9 +38,8 @@ def on_one_thread(call: Callable[[], ResultT]) -> ResultT:
     setters = _setters()
     if setters is None:
         return call()
-    before = (
-        torch.get_num_threads()
-    )  # at its first use in a thread, PyTorch would replace what was set before
+    # Read first: at its first use in a thread, PyTorch replaces what was set before.
+    before = torch.get_num_threads()
     of_mkl: list[int] = []
     try:
         of_mkl.extend(map(setters.mkl, (1,)))  # Ctrl-C can't come between the call and the list
