@@ -124,7 +124,7 @@ def test_of_three_two_agree_and_the_wrong_one_is_placed(faulty: InstalledSite, t
     (finding,) = report["findings"]
     assert (finding["variant"], finding["reference"], finding["step"]) == ("misgated", "numpy", 1)
     assert finding["array"].startswith("the logits")
-    assert "a swapped gate order: weights read as i, g, f, o" in finding["look_at"]
+    assert "the wrong gate order: weights read as i, g, f, o" in finding["look_at"]
     assert re.search(r"numpy and numpy-again agree: (\d+) of \1 examined steps match", report["verdict"])
     wrong = "misgated is wrong: its step 1 differs from the float64 reference, first in the logits"
     assert wrong in report["verdict"]

@@ -149,7 +149,7 @@ def test_one_wrong_sequence_is_found_and_its_mistake_named() -> None:
     error = judge_step(StepReference(recorded, config), replace(results, logits=mixed), "float32").error
     assert error is not None
     assert error.array == "the logits"
-    assert "a swapped gate order: weights read as i, g, f, o" in error.look_at
+    assert "the wrong gate order: weights read as i, g, f, o" in error.look_at
 
 
 def steps_with(faulty: type[optimizer_faults.Adam]) -> list[tuple[StepReference, StepResults]]:

@@ -43,7 +43,7 @@ FAULTS = (
             "nats_of_each_symbol",
             "other_weights_give_other_logits",
         ),
-        "a swapped gate order: weights read as i, g, f, o (TF1's)",
+        "the wrong gate order: weights read as i, g, f, o (TF1's)",
     ),
     Fault(
         "bias added twice",
@@ -177,7 +177,7 @@ FAULTS = (
         "gradients as i, o, f, g",
         faults.returned_gradients(lambda right, symbols: faults.reordered(right, (0, 3, 1, 2))),
         ("gradients_of_one_layer",),
-        "a swapped gate order of the gradients: i, o, f, g (ONNX's)",
+        "the wrong gate order in the gradients: i, o, f, g (ONNX's)",
     ),
     Fault(
         "masks missing from the backward pass",

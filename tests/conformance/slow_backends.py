@@ -228,10 +228,10 @@ class Preparing(Reading):
 
 
 SLOW: dict[str, Callable[[], Planted]] = {
-    "retracing at each step": RetracingEachStep,
+    "retracing for each step": RetracingEachStep,
     "retracing for each learning rate": RetracingEachRate,
     "retracing with and without masks": RetracingForMasks,
-    "retracing at each prediction": RetracingPredictions,
+    "retracing for each prediction": RetracingPredictions,
     "growing memory": KeepingMemory,
     "growing time": SlowingDown,
     "slow steps": SlowNowAndThen,

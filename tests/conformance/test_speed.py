@@ -76,7 +76,7 @@ def test_the_core_asks_for_exactly_what_is_expected() -> None:
     assert habits.prediction_copies.moved_bytes == habits.prediction_copies.expected_bytes
 
 
-# ---- weights prepared at each call --------------------------------------------------------------------------
+# ---- weights prepared on each call --------------------------------------------------------------------------
 
 MODELS = (Size(2, 16, 2, 2), Size(2, 64, 2, 2))
 
@@ -94,7 +94,7 @@ def calls(backend: type[slow_backends.Reading], baseline: type[slow_backends.Rea
 def test_weights_that_are_prepared_at_each_call_are_found() -> None:
     measured = calls(slow_backends.Preparing, slow_backends.Reading)
     (advice,) = advise(WELL, measured)
-    assert advice.pattern == "weights prepared at each call"
+    assert advice.pattern == "weights prepared on each call"
     assert "as the weights grow, its time grows 11.0 times as much as NumPy's" in advice.text
     assert patterns(WELL, calls(slow_backends.Reading, slow_backends.Reading)) == []
 

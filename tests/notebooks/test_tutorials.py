@@ -72,7 +72,7 @@ def _backend(notebook: Notebook) -> None:
     assert "charkit-mine: 12 files" in shown(notebook["new"])
     assert "write versions() in charkit_mine/backend.py" in shown(notebook["install"])
     assert re.search(r"^plain: all \d+ checks passed", shown(notebook["install-plain"]), re.MULTILINE)
-    assert "a swapped gate order: weights read as i, g, f, o" in shown(notebook["mistake"])
+    assert "the wrong gate order: weights read as i, g, f, o" in shown(notebook["mistake"])
     losses = re.findall(r"^loss (\d\.\d+), validation (\d\.\d+)", shown(notebook["train"]), re.MULTILINE)
     assert len(losses) == 2
     assert losses[0] == losses[1]

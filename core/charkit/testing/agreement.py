@@ -39,7 +39,7 @@ def require_agreement(
     others = sorted(name for name in gaps if gaps[name] > limit and name != worst)
     raise Mismatch(
         expected=f"{worst}{index} = {expected_value:.9g}, within {limit:.0e} times the largest element ({precision})",
-        got=f"{value:.9g}; max|difference|/max|reference| {gaps[worst]:.2e}"
+        got=f"{value:.9g}; max|difference|/max|reference| = {gaps[worst]:.2e}"
         + (f"; also off: {', '.join(others)}" if others else ""),
         look_at=f"{diagnosis}; {look_at}" if diagnosis else look_at,
     )

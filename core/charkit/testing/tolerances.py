@@ -81,7 +81,7 @@ def require_close(
     require(
         gaps[worst] <= limit,
         expected=f"{worst} within {limit:.0e} times the largest element ({precision})",
-        got=f"max|difference|/max|reference| {gaps[worst]:.2e}",
+        got=f"max|difference|/max|reference| = {gaps[worst]:.2e}",
         look_at=look_at,
     )
 

@@ -232,7 +232,7 @@ def _located(variant: str, step: int = 1, **more: Any) -> Finding:
         "array": "the logits",
         "expected": "the float64 reference's values, to within 2e-05 times the largest element (float32)",
         "got": "off by 5.8e+01 times the largest element",
-        "look_at": "it looks like a swapped gate order; see lstm.py",
+        "look_at": "it looks like the wrong gate order; see lstm.py",
     }
     return Finding(**{**fields, **more})
 

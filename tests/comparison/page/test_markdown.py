@@ -43,7 +43,7 @@ def test_a_failure_and_a_finding_are_written(report: ComparisonReport) -> None:
     text = render_markdown(ReportView(report))
     assert "| jax | backend, jax | float32 | yes | 20 | **failed: it took longer than 600 s" in text
     assert "- first wrong array: the logits" in text
-    assert "- diagnosis: it looks like a swapped gate order; see lstm.py" in text
+    assert "- diagnosis: it looks like the wrong gate order; see lstm.py" in text
     assert "| torch bfloat16 (not judged) |" in text
 
 

@@ -151,7 +151,7 @@ def test_findings_are_shown(found: ParsedPage) -> None:
         "reference's values, to within 2e-05 times the largest element (float32) got off by 5.8e+01 times the "
         "largest element "
         "loss differs from numpy's by up to 0.10 nats loss differs by more "
-        "than rounding explains first at step 1 Diagnosis it looks like a swapped gate order; see lstm.py"
+        "than rounding explains first at step 1 Diagnosis it looks like the wrong gate order; see lstm.py"
     )
 
 

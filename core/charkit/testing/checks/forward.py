@@ -22,10 +22,10 @@ from charkit.testing.tolerances import require_close, require_equal
 _LSTM = "lstm.py: z = W_ih x + W_hh h + b, gates i, f, g, o; output.py: W_out output + b_out"
 _STATE = "lstm.py: the state, two arrays (layer, batch, unit)"
 _SYMBOLS = (
-    "lstm.py: the columns of layer 0's weight_ih, indexed by symbols that stay int32; "
+    "lstm.py: the columns of layer 0's weight_ih, indexed by symbols, which stay int32; "
     "output.py: the logits of a large vocabulary"
 )
-_MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer, the carried h without a mask"
+_MASKS = "lstm.py: output = h * mask / (1 - dropout) on every layer; the carried h is not masked"
 
 
 def _parts(subject: Subject, precision: str, case: Case) -> Parts:
@@ -200,7 +200,7 @@ def slices_of_a_batch(subject: Subject, precision: str) -> None:
     case = make_case(num_layers=3, batch_size=6, masked=True)
     for sequences in (slice(0, 3), slice(3, 6)):
         _check_forward(
-            subject, precision, case.sequences(sequences), "lstm.py: the sequences in a batch don't mix"
+            subject, precision, case.sequences(sequences), "lstm.py: the sequences in a batch must not mix"
         )
 
 

@@ -224,7 +224,7 @@ def _require_close(
         if gap > limit:
             raise Mismatch(
                 expected=f"{name} within {limit:.0e} times the largest element ({precision})",
-                got=f"max|difference|/max|reference| {gap:.2e}",
+                got=f"max|difference|/max|reference| = {gap:.2e}",
                 look_at=look_at(),
             )
 

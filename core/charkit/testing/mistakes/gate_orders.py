@@ -33,12 +33,12 @@ def gate_orders() -> Iterator[Mistake]:
         known = f" ({KNOWN_ORDERS[order]})" if order in KNOWN_ORDERS else ""
         spaced = ", ".join(order)
         yield Mistake(
-            f"a swapped gate order: weights read as {spaced}{known}",
+            f"the wrong gate order: weights read as {spaced}{known}",
             "lstm.py: the gates are i, f, g, o",
             _reading(order),
         )
         yield Mistake(
-            f"a swapped gate order of the gradients: {spaced}{known}",
+            f"the wrong gate order in the gradients: {spaced}{known}",
             "lstm.py, or differentiate() in backend.py: gradients have the gates in the order i, f, g, o",
             _returning(order),
         )

@@ -50,7 +50,7 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     constant, changing = habits.constant, habits.changing
     if constant.traces >= constant.steps / 2:
         yield (
-            "retracing at each step",
+            "retracing for each step",
             f"the model is traced {constant.traces} times in {constant.steps} identical steps; compile once, and call "
             "the compiled function",
         )
@@ -72,7 +72,7 @@ def _retracing(habits: Habits) -> Iterator[tuple[str, str]]:
     predictions = habits.predictions
     if predictions.traces >= predictions.steps / 2:
         yield (
-            "retracing at each prediction",
+            "retracing for each prediction",
             f"the model is traced {predictions.traces} times in {predictions.steps} predictions of the same shape; "
             "compile once for each shape, and call the compiled function",
         )
@@ -148,7 +148,7 @@ def _preparation(calls: Sequence[CallsAt]) -> Iterator[tuple[str, str]]:
     by_call = large.backend.call_seconds >= CALL_TO_SYMBOL * large.backend.symbol_seconds
     if by_call and usual > 0 and grown >= CALL_TO_BASELINE * usual:
         yield (
-            "weights prepared at each call",
+            "weights prepared on each call",
             f"a prediction takes {_ms(large.backend.one_symbol_seconds)} at {large.model}, and "
             f"{_ms(small.backend.one_symbol_seconds)} at {small.model}: as the weights grow, its time grows "
             f"{grown / usual:.1f} times as much as NumPy's; cache copied, transposed or packed weights for the "
