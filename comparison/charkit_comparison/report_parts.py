@@ -95,7 +95,7 @@ class Pair(Part):
         description="at the end: max|difference| / max|weight| of the worst array"
     )
     equal_characters: int | None = Field(
-        description="how many of the 500 sampled characters are equal before the first difference"
+        description="how many of the 500 sampled characters match before the first difference"
     )
     times_the_control: float | None = Field(
         description="the largest ratio, at any step, of the loss difference to what rounding alone has caused by then; "

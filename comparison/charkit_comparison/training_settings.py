@@ -32,8 +32,8 @@ def training_notices(
         yield f"a comparison ignores these settings: {', '.join(unused)}; `max_steps` sets its length"
     if goes_on:
         yield (
-            f"the {training.schedule} learning-rate schedule ends at step {planned_end:,}, but the comparison already "
-            f"ends at step {last_step:,}"
+            f"the {training.schedule} learning-rate schedule ends at step {planned_end:,}, but the comparison ends "
+            f"earlier, at step {last_step:,}"
         )
 
 

@@ -1,7 +1,7 @@
 """This is the contract between charkit and a backend, which connects charkit to one numerical framework.
 
 A backend consists of four parts, each a function of tensors without side effects, and four primitives. The core
-composes them in the same way for every framework (``charkit.charrnn``). The following conventions apply to every part:
+composes them in the same way for every framework (``charkit.network``). The following conventions apply to every part:
 
 - Weights and moments are dictionaries keyed by canonical name (``charkit.weights``); their arrays have the canonical
   layout. The order of a dictionary has no meaning.
@@ -17,9 +17,9 @@ composes them in the same way for every framework (``charkit.charrnn``). The fol
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it. Only one thread at a time calls a backend, but two backends may be called
   at the same time. A backend must not change any process-wide default, nor depend on one that the user may have set,
-  such as a framework's default dtype or device, the precision of its products, or a mode such as autocast. While a
-  function that ``compile()`` returned is running, or weights, moments, states or rates are copied into tensors, NumPy
-  ignores floating-point errors.
+  such as a framework's default dtype or device, the precision of its matrix products, or a mode such as autocast.
+  While a function that ``compile()`` returned is running, or weights, moments, states or rates are copied into
+  tensors, NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 - Threads that a backend starts must not keep the process alive after its main program has ended.
 """
@@ -117,8 +117,8 @@ class Optimizer(Protocol[Tensor]):
     With the capability ``weight_decay``, the optimizer also applies decoupled weight decay (AdamW; Loshchilov and
     Hutter, 2019) to the arrays for which ``charkit.weights.decays`` returns True. Both terms (the decay and Adam's
     update) use the weights from before the step; gradients, norm, clipping and moments are the same as without weight
-    decay. The two terms are added before they are subtracted: a factor ``1 - learning_rate * weight_decay`` would be
-    rounded, which would distort a small decay, or even remove it, for all weights alike:
+    decay. The two terms are added before they are subtracted because a factor ``1 - learning_rate * weight_decay``
+    would be rounded, which would distort a small decay, or even remove it, for all weights alike. The formula is:
 
         weight = weight - learning_rate * (weight_decay * weight + step)
     """
@@ -194,8 +194,8 @@ class Backend(ABC, Generic[Tensor]):
     capabilities: ClassVar[frozenset[str]] = frozenset()
     #: Whether the backend may divide batches between threads. The core sets it to False while batches are shards of
     #: larger ones: dividing a shard again makes its matrix products smaller and less efficient. The value may affect
-    #: the last bits of a result, and it may change between calls: the function that ``differentiate`` returns reads it
-    #: in each call.
+    #: the last bits of a result, and may change between calls: the function that ``differentiate`` returns must read
+    #: it in each call.
     divides_batches: bool = True
 
     @classmethod

@@ -18,7 +18,7 @@ def duration_seconds(text: str) -> float:
     """Reads ``90s``, ``10m`` or ``1.5h``. Raises ValueError for anything else."""
     match = re.fullmatch(_DURATION, text)
     if match is None or float(match[1]) == 0:
-        raise ValueError("a duration must be a number above 0 and a unit, as in 90s, 10m or 2h")
+        raise ValueError("a duration must be a number above 0 followed by a unit, as in 90s, 10m or 2h")
     seconds = float(match[1]) * UNITS_SECONDS[match[2]]
     if seconds > MOST_HOURS * 3600:
         raise ValueError(f"a duration must be at most {MOST_HOURS}h")

@@ -162,7 +162,7 @@ class InputChecker:
             raise InputError(f"{name} must match this model: {wrong}")
         not_finite = first_not_finite(arrays.items()) if finite else None
         if not_finite:
-            raise InputError(f"{name} must be finite; {not_finite} contains nan or infinity")
+            raise InputError(f"{name} must be finite; {not_finite} contains NaN or infinity")
 
     def snapshot(self, snapshot: Snapshot, batch_size: int) -> None:
         """Weights, moments and state that fit, and a step count."""

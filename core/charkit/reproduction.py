@@ -191,8 +191,8 @@ def _check_run(recipe: Recipe, path: Path, text: str | PathLike[str] | None) -> 
     if run.text_sha256 != recipe.text.sha256:
         raise TextError(
             f"{str(path)!r} can't be compared with the results of the recipe {recipe.label!r}, because they were "
-            f"measured on {recipe.text.name} and the run has another text; train a new run on that text: "
-            f"{recipe.text.source}"
+            f"measured on {recipe.text.name} and the run was trained on a different text; train a new run on the "
+            f"recipe's text: {recipe.text.source}"
         )
     moved = () if text is None else (str(as_path("`text`", text)),)
     with run.open_text(

@@ -112,7 +112,7 @@ def _opened(
             "naming its encoding"
         )
         if string is not None:
-            advice = "give text without it"
+            advice = "give text without NUL characters"
         raise UndecodableError(error.problem, advice) from error
     return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
 

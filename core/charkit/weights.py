@@ -1,9 +1,10 @@
 """Names, shapes and initial values of the canonical weights.
 
 The arrays are ``lstm.{l}.weight_ih (4*lstm_size, inputs)``, ``lstm.{l}.weight_hh (4*lstm_size, lstm_size)``,
-``lstm.{l}.bias (4*lstm_size,)``, ``output.weight (vocabulary_size, lstm_size)`` and
-``output.bias (vocabulary_size,)``. The first axis of the LSTM's arrays holds the gates i, f, g and o, in this order,
-with ``lstm_size`` rows each. ``inputs`` is the vocabulary size for layer 0 and ``lstm_size`` for the layers above.
+``lstm.{l}.bias (4*lstm_size,)``, ``output.weight (vocabulary_size, lstm_size)`` and ``output.bias
+(vocabulary_size,)``, where ``l`` is the layer, counted from 0. The first axis of the LSTM's arrays holds the gates i,
+f, g and o, in this order, with ``lstm_size`` rows each. ``inputs`` is the vocabulary size for layer 0 and
+``lstm_size`` for the layers above.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def _weights(tensors: TensorFile, found: ModelNames, precision: str) -> tuple[We
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise FormatError(
-                f"{str(tensors.path)!r} can't be imported: {name} contains non-finite numbers (nan or infinity); "
+                f"{str(tensors.path)!r} can't be imported: {name} contains non-finite numbers (NaN or infinity); "
                 "save a model that has not diverged"
             )
     weights: Weights = {}

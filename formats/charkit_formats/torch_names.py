@@ -80,7 +80,7 @@ class ModelNames:
         return shapes
 
 
-_LSTM_HINT = ", whose tensors have names that end in weight_ih_l0, weight_hh_l0 and so on"
+_LSTM_HINT = " (tensor names ending in weight_ih_l0, weight_hh_l0 and so on)"
 
 
 def find_model(tensors: Mapping[str, Tensor]) -> ModelNames:

@@ -97,6 +97,7 @@ def _by_index(stored: dict[str, Any], label: str) -> list[str]:
     by_index = {index: symbol for symbol, index in stored.items() if type(index) is int}
     if sorted(by_index) != list(range(len(stored))):
         raise FormatError(
-            f"{label} can't be used: its indices are not the numbers from 0 to {len(stored) - 1}, each once; {_FORMS}"
+            f"{label} can't be used: its indices must be the numbers from 0 to {len(stored) - 1}, each used exactly "
+            f"once; {_FORMS}"
         )
     return [by_index[index] for index in range(len(stored))]

@@ -132,8 +132,8 @@ def _reached(run: Path, until: int | None, *, ended: bool) -> dict[str, Any]:
     if not records or (until is not None and records[-1]["step"] != until):
         what = "the end of its training" if until is None else f"step {until:,}"
         raise RunError(
-            f"{str(run)!r} has no validation loss at {what}, which is needed to compare trials; its text may have no "
-            "validation split"
+            f"{str(run)!r} has no validation loss at {what}, so it can't be compared with other trials; its text "
+            "may have no validation split"
         )
     return {
         "reached": records[-1]["step"],

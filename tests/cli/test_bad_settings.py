@@ -45,7 +45,7 @@ from cli_support import Toolkit
         (
             "--time-limit",
             "5x",
-            "--time-limit: a duration must be a number above 0 and a unit, as in 90s",
+            "--time-limit: a duration must be a number above 0 followed by a unit, as in 90s",
         ),
         ("--time-limit", "0s", "--time-limit: a duration"),
         ("--time-limit", "-5m", "--time-limit: a duration"),

@@ -141,7 +141,7 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
         (("small.toml", "--parallel", "0"), "--parallel must be at least 1; given 0"),
         (
             ("small.toml", "--time-limit", "soon"),
-            "--time-limit 'soon': a duration must be a number above 0 and a unit",
+            "--time-limit 'soon': a duration must be a number above 0 followed by a unit",
         ),
         (
             ("small.toml", "--name", "a/b"),

@@ -25,7 +25,7 @@ def test_two_that_agree(toolkit: Toolkit, text_file: Path) -> None:
     assert pair["equal_characters"] == 500
     assert report["verdict"] == (
         "numpy and numpy-again agree: 12 of 12 examined steps match the float64 reference; "
-        "the curves are equal to the last bit."
+        "the curves are identical down to the last bit."
     )
     (control,) = report["controls"]
     assert (control["variant"], control["rounding_unit"], control["trained"]) == ("numpy", 2**-24, 1)

@@ -77,7 +77,7 @@ def test_only_the_backends_that_are_named_are_tried(
         (("--examine=-1",), "--examine must be at least 0; given -1"),
         (("--precision=float16",), "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         (("--threads=0",), "--threads must be at least 1; given 0"),
-        (("--turn-limit=5",), "--turn-limit '5': a duration must be a number above 0 and a unit"),
+        (("--turn-limit=5",), "--turn-limit '5': a duration must be a number above 0 followed by a unit"),
         (("--max-steps=0",), "--max-steps must be at least 1; given 0"),
         (("--rounds=no",), "--rounds must be an integer; given 'no'; see toolkit compare --help"),
         (("--batch-size=100000",), "--batch-size of at most"),

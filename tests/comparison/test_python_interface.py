@@ -82,7 +82,7 @@ def test_the_report_has_the_length_that_was_trained_and_a_notice_the_schedules(t
     settings = {"training": {"schedule": "cosine", "max_steps": 50}}
     options: dict[str, Any] = {"backends": ["numpy"], "rounds": 1, "threads": 1, "max_steps": 3}
     report = compare(text_file, settings=settings, on_notice=notices.append, **options, **SMALL)
-    ends = "the cosine learning-rate schedule ends at step 50, but the comparison already ends at step 3"
+    ends = "the cosine learning-rate schedule ends at step 50, but the comparison ends earlier, at step 3"
     assert notices == [ends]
     assert ends in report.notes
     training = report.config.training
@@ -133,7 +133,7 @@ def test_notices_come_before_the_work(text_file: Path, monkeypatch: pytest.Monke
             {"bound": 10**5000},
             "`bound` must be a finite number above 0; given a value of type int that is too",
         ),
-        ({"turn_limit": "5"}, "`turn_limit` '5': a duration must be a number above 0 and a unit"),
+        ({"turn_limit": "5"}, "`turn_limit` '5': a duration must be a number above 0 followed by a unit"),
         ({"backends": "numpy"}, "`backends` must be a sequence of names, such as ['numpy']; given 'numpy'"),
         ({"precisions": ["float16"]}, "unknown precision 'float16' (did you mean 'bfloat16'?)"),
         ({"pythons": {"torch": "/bin/python"}}, "`pythons` names a variant 'torch'"),

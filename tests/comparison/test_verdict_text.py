@@ -48,7 +48,7 @@ def test_words_of_agreement() -> None:
     three = [outcome(name, FLAT) for name in "abc"]
     assert verdict_of(three, examined("a", "b", "c")) == (
         "a, b and c agree: 18 of 18 examined steps match the float64 reference; "
-        "the curves are equal to the last bit."
+        "the curves are identical down to the last bit."
     )
     two = [outcome("a", FLAT), outcome("b", APART)]
     assert verdict_of(two, examined("a", "b")) == (

@@ -219,7 +219,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "rates in bfloat16",
         RoundsScalars,
         ("first_step_of_adam", *_STEPS),
-        "Rates rounded to bfloat16",
+        "rates rounded to bfloat16",
     ),
     ("weights in bfloat16", RoundsWeights, _STEPS, "weights rounded to bfloat16"),
 )

@@ -112,7 +112,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("symbols read in memory order", InOrderOfMemory, ("arrays_have_any_order_of_memory",), "loss"),
     ("one unit squeezed", faults.lstm(_squeezed_step), ("predictions_of_one_unit",), ""),
     (
-        "a large vocabulary in float32 alone",
+        "large vocabularies only in float32",
         faults.lstm(_needs_float32),
         ("gradients_span_the_whole_sequence",),
         "",

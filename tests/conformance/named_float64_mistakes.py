@@ -58,7 +58,7 @@ IN_FLOAT64 = (
         "inputs rounded to float32",
         BACKEND,
     ),
-    Fault("rates narrowed", F.NarrowScalars, optimizer_steps(), "Rates rounded to float32", BACKEND),
+    Fault("rates narrowed", F.NarrowScalars, optimizer_steps(), "rates rounded to float32", BACKEND),
     adam(
         "constants narrowed",
         N.NarrowConstants,

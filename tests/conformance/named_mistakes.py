@@ -117,13 +117,13 @@ FAULTS = (
         "cut every 16",
         F.CutEverySixteen,
         gradients_case(num_steps=40, num_layers=1),
-        "backpropagation truncated every 16 symbols",
+        "truncated backpropagation (every 16 symbols)",
     ),
     network(
         "cut every 7 from the end",
         F.CutEverySevenFromEnd,
         gradients_case(num_steps=40, num_layers=1),
-        "backpropagation truncated every 7 symbols",
+        "truncated backpropagation (every 7 symbols)",
     ),
     network(
         "one step less",

@@ -44,7 +44,7 @@ FAULTS = (
     # training
     Fault("NaN replaced by zero", faults.optimizer(optimizer_faults.HidingNan), ("not_finite_is_reported",)),
     Fault(
-        "a learning rate schedule in the optimizer",
+        "a learning-rate schedule in the optimizer",
         faults.optimizer(optimizer_faults.WarmingUp),
         ("resuming_is_bit_exact",),
     ),

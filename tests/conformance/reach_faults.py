@@ -180,7 +180,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
             f"gradient truncated every {length} steps",
             cut_every(length),
             _LONG,
-            f"backpropagation truncated every {length} symbols",
+            f"truncated backpropagation (every {length} symbols)",
         )
         for length in (2, 16, 64, 128, 256)
     ),

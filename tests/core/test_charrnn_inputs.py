@@ -113,7 +113,7 @@ def test_loaded_arrays_must_be_finite(number: float) -> None:
     network, before = model(), model()
     weights = network.weights()
     wrong = {**weights, "output.bias": np.full(7, number)}
-    with pytest.raises(InputError, match=r"^weights must be finite; output\.bias contains nan or infinity"):
+    with pytest.raises(InputError, match=r"^weights must be finite; output\.bias contains NaN or infinity"):
         network.load_weights(wrong)
     with pytest.raises(InputError, match=r"^exp_avg must be finite; output\.bias"):
         network.load_moments(wrong, weights, step=0)

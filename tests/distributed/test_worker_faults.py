@@ -392,6 +392,6 @@ def test_mixed_machines_are_recorded_and_reported_on_resuming(
     monkeypatch.delenv("PYTHONPATH")
     resumed = toolkit.ok("train", "--resume=mixed", "--max-steps=5", "--threads=1")
     assert (
-        "an earlier session used machines of more than one kind; with another mix, the last bits of the weights "
+        "an earlier session used machines of more than one kind; with a different mix, the last bits of the weights "
         "could differ" in resumed.err
     )

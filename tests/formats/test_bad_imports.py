@@ -130,7 +130,7 @@ def gru(stored: StateDict) -> StateDict:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (without("_l0", "_l1"), "it has no torch.nn.LSTM, whose tensors have names that end in weight_ih_l0"),
+        (without("_l0", "_l1"), "it has no torch.nn.LSTM (tensor names ending in weight_ih_l0"),
         (lambda _stored: {}, "it contains nothing"),
         (
             plus(other__weight_ih_l0=(48, 6)),
@@ -190,9 +190,9 @@ def test_an_embedding_instead_of_one_hot_symbols(toolkit: Toolkit, stored: State
         ('["ab", "c"]', "'ab' at index 0 is not one character"),
         ('["a", 1]', "1 at index 1 is not one character"),
         ('["a", "b", "a"]', "'a' is listed twice"),
-        ('{"a": 1, "b": 2}', "its indices are not the numbers from 0 to 1, each once"),
-        ('{"a": 0, "b": 0}', "its indices are not the numbers from 0 to 1, each once"),
-        ('{"a": true, "b": false}', "its indices are not the numbers from 0 to 1, each once"),
+        ('{"a": 1, "b": 2}', "its indices must be the numbers from 0 to 1, each used exactly once"),
+        ('{"a": 0, "b": 0}', "its indices must be the numbers from 0 to 1, each used exactly once"),
+        ('{"a": true, "b": false}', "its indices must be the numbers from 0 to 1, each used exactly once"),
         ('{"a": 0, "bc": 1}', "'bc' at index 1 is not one character"),
         ('["a", "b"]', "has 2 symbols, but output.weight, which must have one row per symbol, has shape (6"),
         (json.dumps({"format": 1, "kind": "char", "symbols": ["a", "a"]}), "the vocabulary is damaged"),

@@ -21,8 +21,9 @@ and the error message shows the argument to use.
 |---|---|
 """
 _ADVICE = """
-A name that is ambiguous, or has no counterpart in a command, is refused. The message suggests an alternative or
-explains why there is none:
+A name that is ambiguous, or has no counterpart in a command, is refused. This includes options that only other charkit
+commands have, such as `--temperature` in `toolkit train`. The message suggests an alternative or explains why there is
+none:
 
 | option | message |
 |---|---|

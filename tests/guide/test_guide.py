@@ -63,7 +63,7 @@ def test_the_mistakes_that_it_names_are_recognized(guide: str) -> None:
     prose = " ".join(guide.split())
     known = [mistake.name for mistake in (*mistakes(), *gate_orders())]
     names = (
-        "swapped gate",
+        "the wrong gate order",
         "a doubled bias",
         "Adam's epsilon",
         "dropout on the carried state",

@@ -21,8 +21,8 @@ _TOP = """\
 # How much the conformance kit finds
 
 A kit that passes an incorrect backend is worse than no kit, so the kit itself is tested. A set of rules changes a
-passing backend in one place at a time, and the kit runs on each of the resulting mutants. A mutant that passes is a
-survivor: either the change affects nothing that the contract promises, or a check is missing.
+passing backend in one place at a time, and the kit runs on each of the resulting mutants. If a mutant passes, either
+the change affects nothing that the contract promises (an *equivalent* mutant), or a check is missing (a *survivor*).
 
 Each mutant is a change to the syntax tree, drawn uniformly and with a fixed seed from all changes that the rules
 below can make. A mutant is caught if a check fails, an exception is raised, the process dies, or the run takes at
@@ -52,9 +52,10 @@ _BY_PEOPLE = """\
 ## Mistakes that people planted
 
 The rules make only small changes, so people who had not written the checks also planted mistakes that developers
-make, such as a cache with an incomplete key, a missing lock, or a path that only large batches take. In each round
-they planted 20 mistakes in the NumPy backend and the complete example, and 20 in the PyTorch and JAX backends. They
-listed the mistakes before they read the kit's code, and showed how each of them affects a user.
+make, such as a cache with an incomplete key, a missing lock, or a path that only large batches take. In each round,
+they planted 20 mistakes in the NumPy backend and the complete example together, and 20 in the PyTorch and JAX
+backends together. They listed the mistakes before they read the kit's code, and showed how each of them affects a
+user.
 
 | round | mistakes | caught | passed the kit | of these, caught now |
 |---|---|---|---|---|
@@ -67,13 +68,14 @@ listed the mistakes before they read the kit's code, and showed how each of them
 | 16 | 40 | 32 | 8 | 8 |
 | 17 | 40 | 36 | 4 | 4 |
 
-In rounds 16 and 17, there were four people, one for each backend, with 10 mistakes each. One of the 8 mistakes of round
-16 that count as passed is the thread count below: the machine was busy, and the kit finds it on an idle one. One of the
-4 of round 17 no longer has an effect, because the core now shields conversions to tensors from the user's `np.seterr`.
-The people of these rounds also found faults of the PyTorch and JAX backends themselves, which are fixed: sums that
-stalled in bfloat16, and results or errors that depended on settings of the user. In round 17, they planted two more
-mistakes, of which the kit misses one: weights of PyTorch that still require gradients after an interruption, which
-makes sampling slower.
+In rounds 16 and 17, there were four people, one for each backend, with 10 mistakes each. One of the eight mistakes in
+round 16 that count as passed is the incorrect thread count described below: the kit missed it because the machine was
+busy, and finds it on an idle machine. One of the four in round 17 counts as caught, although it no longer has any
+effect: the core now shields conversions to tensors from the user's `np.seterr` settings. In these rounds, the
+participants also found faults in the PyTorch and JAX backends themselves, which have since been fixed: sums that
+stalled in bfloat16, and results or errors that depended on the user's settings. In round 17, they planted two more
+mistakes, one of which the kit misses: PyTorch weights that still require gradients after an interruption, which makes
+sampling slower.
 
 In round 14, one of the eight mistakes that count as passed made the kit wait forever, and another was caught, but for
 the wrong reason. The people who planted them also tried a correct backend that starts a new thread in each call,
@@ -81,15 +83,16 @@ which the kit wrongly rejected at the time but now accepts. They found two more 
 catch: a `versions()` that reports SciPy's BLAS instead of NumPy's, and one that leaves out jaxlib.
 
 In round 15, they planted 37 more mistakes, some of them after they had seen the kit's findings or read its checks.
-The kit let 11 of these pass; it now catches ten of them. The remaining one keeps the features of the last call,
-which the contract doesn't clearly forbid.
+The kit let 11 of these pass; it now catches ten of them. The remaining one keeps the features of the last call, which
+the contract doesn't clearly forbid.
 
-For each mistake that is now caught, the tests contain a similar planted fault. One of them, a thread count that JAX
-reports incorrectly, was found in each of five attempts on an idle machine, but in only seven of eight with four other
-programs running on two processors, where one thread can look like two. The contract doesn't clearly forbid the
-mistakes in the table that still pass: using `os.cpu_count()` instead of the number of processors that the process may
-use, weights or moments that are lost when memory runs out during a step (three mistakes), a strong reference to the
-latest weights, buffers that are kept for every batch shape (two), and a thread that a forked process waits for.
+For each mistake that is now caught, the tests contain a similar planted fault. One of them, a thread count that the
+JAX backend reports incorrectly, was found in each of five attempts on an idle machine, but in only seven of eight
+with four other programs running on two processors, where one thread can look like two. The contract doesn't clearly
+forbid the mistakes in the table that still pass: using `os.cpu_count()` instead of the number of processors that the
+process may use, weights or moments that are lost when memory runs out during a step (three mistakes), a strong
+reference to the latest weights, buffers that are kept for every batch shape (two), and a thread that a forked process
+waits for.
 """
 
 

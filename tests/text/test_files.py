@@ -183,7 +183,7 @@ def test_lone_surrogates_are_refused(write: Write) -> None:
     assert "U+D800" in message_of(TextError, lambda: open_string("a\ud800", DataConfig()))
     path = write(b"a+2AA-")  # UTF-7 lets one through
     message = message_of(TextError, lambda: open_corpus(DataConfig(text=(path,), encoding="utf-7")))
-    assert message.startswith(f"{path!r}: the text contains U+D800, which is not a character, at position 1;")
+    assert message.startswith(f"{path!r}: at position 1, the text contains U+D800, which is not a character;")
 
 
 def test_a_decoder_with_errors_of_its_own(write: Write) -> None:

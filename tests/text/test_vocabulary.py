@@ -95,12 +95,16 @@ def test_unknown_symbols_can_be_skipped_and_counted() -> None:
 @pytest.mark.parametrize("vocabulary", [Vocabulary.of_text("ab"), Vocabulary.bytes()])
 def test_a_byte_of_argv_that_is_not_utf8_is_named(vocabulary: Vocabulary) -> None:
     argument = b"ab\xff".decode("utf-8", "surrogateescape")
-    with pytest.raises(TextError, match=r"the byte 0xff, which is not a character, at position 2"):
+    with pytest.raises(
+        TextError, match=r"at position 2, the text contains the byte 0xff, which is not a character"
+    ):
         vocabulary.encode(argument)
 
 
 def test_other_lone_surrogates_are_refused() -> None:
-    with pytest.raises(TextError, match=r"U\+D800, which is not a character, at position 1"):
+    with pytest.raises(
+        TextError, match=r"at position 1, the text contains U\+D800, which is not a character"
+    ):
         Vocabulary.of_text("a\ud800")
 
 

@@ -321,7 +321,7 @@ def test_a_cluster_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(ray, name, gone)
     engine = RayEngine(None)
     reason = "Failed to get cluster resources: GCS is unavailable"
-    assert engine.capacity() == f"the Ray cluster doesn't respond ({reason})"
+    assert engine.capacity() == f"the Ray cluster isn't responding ({reason})"
     for call in (lambda: engine.wait(["a call"], 0.0), lambda: engine.share({})):
         with pytest.raises(
             EngineError, match=rf"^the Ray cluster can't be reached: {reason}; run `ray status` on"

@@ -247,7 +247,7 @@ def test_further_defaults_of_the_user_are_not_followed(backend: str, default: st
     if "precision" in backend and not hasattr(torch.backends, "fp32_precision"):
         pytest.skip("this release of PyTorch has one setting for all devices")
     result = _judge("user_defaults_do_not_matter", backend)
-    assert result.expected == f"the same results and settings after the user's {default}"
+    assert result.expected == f"the same results and settings with the user's {default} in effect"
     assert result.got.startswith(got)
 
 

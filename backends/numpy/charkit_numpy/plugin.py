@@ -11,6 +11,6 @@ def charkit_backend() -> BackendInfo:
     return BackendInfo(
         name="numpy",
         factory="charkit_numpy.backend:NumpyBackend",
-        summary="handwritten backpropagation through time on NumPy; needs no framework",
+        summary="handwritten backpropagation through time in NumPy; needs no framework",
         verified="charkit 0.1.0, numpy 2.4.6",
     )

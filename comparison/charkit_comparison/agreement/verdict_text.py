@@ -102,7 +102,7 @@ def _agreement_text(
 def _curves_text(largest: float, control: Control, *, is_beyond_band: bool = False) -> str:
     """How far apart curves are that rounding alone separates, beside the control."""
     if largest == 0:
-        return "the curves are equal to the last bit"
+        return "the curves are identical down to the last bit"
     judged = "no more than rounding explains"
     if is_beyond_band:
         judged = (

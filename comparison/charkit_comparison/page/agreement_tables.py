@@ -138,7 +138,7 @@ def pairs(view: ReportView) -> Table:
     """Every pair."""
     columns = (
         *("pair", "steps", "loss: largest", "loss: mean", "gradient norm: largest"),
-        *("weights at the end", "equal characters", "times the control", "judgment"),
+        *("weights at the end", "matching characters", "times the control", "judgment"),
     )
     rows = [_pair(view, pair) for pair in view.report.pairs]
     return make_table(

@@ -31,7 +31,7 @@ ABOUT_EXAMINATIONS = (
 ABOUT_PAIRS = (
     'Losses are in nats per symbol. "Times the control" is the largest ratio, at any step, of the loss difference to '
     "the difference that rounding alone has caused by that step. The difference in gradient norm is relative to the "
-    "larger norm; the difference in weights is relative to the largest weight of the array. Equal characters are "
+    "larger norm; the difference in weights is relative to the largest weight of the array. Matching characters are "
     "counted from the beginning of the sample."
 )
 

@@ -135,7 +135,9 @@ def _notes(group: Sequence[LossGap], control: Control | None, some_equal: bool, 
         notes.append("There is no control, so it is unknown what rounding alone does here.")
     notes += out_of_range_notices([gap.variant for gap in group if not (gap.differences <= high).all()])
     if some_equal:
-        notes.append("Where two losses are equal to the last bit, the line runs along the lower edge.")
+        notes.append(
+            "Where two losses are identical down to the last bit, the line runs along the lower edge."
+        )
     if any(len(gap.differences) > _FEWEST for gap in group):
         notes.append("Where several steps share a position, the largest of their differences is drawn.")
     return notes

@@ -54,7 +54,7 @@ def settings_of(backend: Backend[Any]) -> dict[str, str | int]:
                 f"its {name} is {represent(value)}; it must be the value that the backend was created with",
             )
     if type(threads) is not int or threads < 1:
-        number = "the number of processor threads that the backend uses"
+        number = "the number of CPU threads that the backend uses"
         raise _broken(type(backend), f"its threads attribute is {represent(threads)}; it must be {number}")
     return {**{name: str(value) for name, value in names.items()}, "threads": threads}
 

@@ -74,8 +74,8 @@ def mixed_before(earlier: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not any(session.get("mixed_machines") for session in earlier):
         return ()
     return (
-        "an earlier session used machines of more than one kind; with another mix, the last bits of the weights could "
-        "differ",
+        "an earlier session used machines of more than one kind; with a different mix, the last bits of the weights "
+        "could differ",
     )
 
 

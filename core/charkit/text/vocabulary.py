@@ -260,7 +260,7 @@ def _lone_surrogate(error: UnicodeEncodeError) -> TextError:
         else f"U+{point:04X}, which is"
     )
     return TextError(
-        f"the text contains {what} not a character, at position {error.start}; give text that is valid Unicode"
+        f"at position {error.start}, the text contains {what} not a character; give text that is valid Unicode"
     )
 
 
@@ -276,7 +276,7 @@ def unknown_symbols(counts: Mapping[int, int]) -> UnknownSymbolsError:
     named = ", ".join(f"{chr(point)!r} ({count:,})" for point, count in ranked[:NAMED_AT_MOST])
     more = f" and {len(ranked) - NAMED_AT_MOST:,} more" if len(ranked) > NAMED_AT_MOST else ""
     return UnknownSymbolsError(
-        f"the text contains symbols that the vocabulary lacks (with their counts): {named}{more}",
+        f"the text contains symbols that the vocabulary lacks (counts in parentheses): {named}{more}",
         "remove them from the text, or skip and count them with `unknown='skip'`",
     )
 

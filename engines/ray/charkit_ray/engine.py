@@ -153,7 +153,7 @@ class RayEngine(Engine):
         try:
             have, free = ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
         except Exception as error:  # noqa: BLE001 - Ray raises many kinds when the cluster goes away
-            return f"the Ray cluster doesn't respond ({one_line(error)})"
+            return f"the Ray cluster isn't responding ({one_line(error)})"
         return f"the Ray cluster has {have:g} processor{'' if have == 1 else 's'}, {free:g} free"
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def parts_are_built(subject: Subject, precision: str) -> None:
 
 @check_precisions("build")
 def weights_out_equal_weights_in(subject: Subject, precision: str) -> None:
-    """Weights are copied in and out in canonical shape, unchanged except for one rounding to the dtype of weights."""
+    """Weights are copied in and out in canonical shape, unchanged except for one rounding to the weights' dtype."""
     backend = subject.backend(precision)
     dtype = float_dtype(precision)
     for name, array in weights_of(make_case().model).items():

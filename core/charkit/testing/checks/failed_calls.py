@@ -145,6 +145,6 @@ def _kept_error(backend: Backend[Any], sources: list[Path], *, only_elsewhere: b
 
 def _planted_error(raised: list[weakref.ref[_PlantedError]]) -> _PlantedError:
     """A new error, added to ``raised``, for a caller that must not have it in a variable when raising it."""
-    error = _PlantedError("out of memory, on purpose")
+    error = _PlantedError("out of memory (simulated by the conformance kit)")
     raised.append(weakref.ref(error))
     return error

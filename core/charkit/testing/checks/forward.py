@@ -107,7 +107,7 @@ def batch_of_one_and_single_step(subject: Subject, precision: str) -> None:
 
 @check_precisions("forward", among=("float32",))
 def symbols_of_a_large_vocabulary(subject: Subject, precision: str) -> None:
-    """Symbols out of 600, most of which don't fit into eight bits, and a single one out of 70,000."""
+    """Symbols of a vocabulary of 600, most of them beyond eight bits, and a single one of a vocabulary of 70,000."""
     case = make_case(num_layers=1, vocabulary_size=600)
     assert (case.symbols[:, 0] > 255).any()
     first = case.steps(1)
@@ -267,8 +267,8 @@ def only_the_state_is_carried(subject: Subject, precision: str) -> None:
         _by_name(from_itself),
         _by_name(from_copy),
         expected="the same bits from a state and from its copy",
-        look_at="lstm.py: a state of a higher-precision dtype than numpy() returns, or a state that is also stored "
-        "elsewhere",
+        look_at="lstm.py: a state whose dtype has higher precision than the one that numpy() returns, or a "
+        "state that is also stored elsewhere",
     )
 
 

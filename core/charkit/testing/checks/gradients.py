@@ -206,7 +206,7 @@ def _truncation(case: Case, observed: Mapping[str, Array], precision: str) -> st
         furthest = max(difference(observed[name], array) for name, array in wrong.items())
         if furthest <= BOUNDS[precision]["gradients"]:
             where = "at each symbol" if length == 1 else f"every {length} symbols"
-            return f"it looks like backpropagation truncated {where}; see "
+            return f"it looks like truncated backpropagation ({where}); see "
     return ""
 
 

@@ -153,7 +153,7 @@ def gradients_whose_squares_underflow(subject: Subject, precision: str) -> None:
 
 @check_precisions("optimizer", among=("float64",))
 def tiny_second_moments_are_kept(subject: Subject, precision: str) -> None:
-    """Gradients whose squares only float64 can represent, and the smallest allowed epsilon: squares affect the step."""
+    """Gradients whose squares only float64 can represent, and the smallest epsilon: the squares affect the step."""
     look_at = f"{_ADAM}; nothing is rounded to zero or stored in float32"
     updates = Updates(_SMALL_BOUND_AND_EPSILON, [_gradients(1, 1e-21)])
     check_updates(subject, precision, updates, look_at=look_at)

@@ -57,7 +57,7 @@ def user_defaults_do_not_matter(subject: Subject) -> None:
     for default, wrong in report_of_user_defaults(subject).items():
         require(
             not wrong,
-            expected=f"the same results and settings after the user's {default}",
+            expected=f"the same results and settings with the user's {default} in effect",
             got=wrong,
             look_at="backend.py: tensor(), the builders and all code that creates arrays specify the device and the "
             "dtype; modes, and anything else that must differ from the user's settings, are set during each call, in "

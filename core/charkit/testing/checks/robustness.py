@@ -170,7 +170,7 @@ def running_out_of_memory_raises_memory_error(subject: Subject) -> None:
     )
     require(
         other is None or report["raised_for_other"].startswith(f"{other}:"),
-        expected=f"{_with_article(other)} unrelated to memory, unchanged",
+        expected=f"{_with_article(other)} unrelated to memory, raised unchanged",
         got=str(report.get("raised_for_other"))[:200],
         look_at=MEMORY,
     )

@@ -91,13 +91,13 @@ def state_after_prime_text(subject: Subject, precision: str) -> None:
 
 @check_precisions("sampling", among=("float32", "float64"))
 def greedy_text(subject: Subject, precision: str) -> None:
-    """Text at temperature 0 after a prime text: 100 symbols, identical to the oracle's."""
+    """Text at temperature 0 after a prime text: 100 symbols, identical to the reference's."""
     _check_text(subject, precision, temperature=0.0, count=1)
 
 
 @check_precisions("sampling", among=("float32", "float64"))
 def text_at_a_temperature(subject: Subject, precision: str) -> None:
-    """Text at temperature 0.8 in three parallel streams, each with its own draws: identical to the oracle's."""
+    """Text at temperature 0.8 in three parallel streams, each with its own draws: identical to the reference's."""
     _check_text(subject, precision, temperature=0.8, count=3)
 
 

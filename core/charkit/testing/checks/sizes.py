@@ -69,7 +69,7 @@ def gradients_of_the_smallest_model(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
-    """260 sequences through 515 units: every unit feeds every gate and has its gradient."""
+    """260 sequences through 515 units: every unit feeds every gate and gets a gradient."""
     case = _wide_layer(batch_size=260, num_steps=2)
     _check_gradients(
         subject, precision, case, f"{_BACKWARD}; units or sequences that are processed in blocks"
@@ -137,7 +137,7 @@ def many_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("loss", among=("float32",))
 def wide_layers_are_scored(subject: Subject, precision: str) -> None:
-    """49 sequences through 515 units are scored, and a symbol is predicted for each, then for one, all in float32."""
+    """A model with 515 units scores 49 sequences and predicts a symbol for each, then for one, all in float32."""
     case = _wide_layer(batch_size=49, num_steps=3)
     parts = subject.parts(precision, case.model, case.weights)
     look_at = "lstm.py and output.py outside of differentiate(): wide layers, in the precision of the backend"

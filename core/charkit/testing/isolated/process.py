@@ -30,8 +30,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 #: 6.0 s with 30,000 (medians of four, two Intel cores).
 _USER_VARIABLES = {"GOMP_SPINCOUNT": "300", **dict.fromkeys(THREAD_VARIABLES, "1")}
 THREADS = (
-    "backend.py: __init__ (or compile()) sets the framework's number of threads, and self.threads to the number in "
-    "use"
+    "backend.py: __init__ (or compile()) sets the framework's number of threads, and sets self.threads to the number "
+    "in use"
 )
 
 

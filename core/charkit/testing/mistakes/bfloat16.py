@@ -48,6 +48,6 @@ class _Weights(Oracle):
 
 
 MISTAKES = (
-    Mistake("Rates rounded to bfloat16", _RATES, _Rates),
+    Mistake("rates rounded to bfloat16", _RATES, _Rates),
     Mistake("weights rounded to bfloat16 after the update", _ARRAYS, _Weights),
 )

@@ -87,7 +87,9 @@ MISTAKES = (
     Mistake("clipping with an epsilon of 1e-6 (as in clip_grad_norm_)", _CLIP, _ClippedWithEpsilon),
     Mistake("clipping by the norm of each array instead of by the global norm", _CLIP, _ClippedPerArray),
     Mistake("clipping by value instead of by the global norm", _CLIP, _ClippedByValue),
-    Mistake("a grad_clip of 0 treated as a threshold of zero instead of as off", _OFF, _ZeroClipsAll),
+    Mistake(
+        "a grad_clip of 0 treated as a threshold of zero instead of turning clipping off", _OFF, _ZeroClipsAll
+    ),
     Mistake("the norm after clipping instead of before it", _NORM, _NormAfterClipping),
     Mistake(
         "clipping after Adam: the update is scaled instead of the gradients", _CLIP_FIRST, _ScaledAfterAdam

@@ -174,6 +174,6 @@ MISTAKES = (
     Mistake("a gradient with the wrong sign", _MEAN, _WrongSign),
 )
 FAMILIES = (
-    Family("backpropagation truncated every {value} symbols", _THROUGH_TIME, truncated, _lengths),
-    Family("backpropagation truncated every {value} symbols", _THROUGH_TIME, _truncated_from_end, _lengths),
+    Family("truncated backpropagation (every {value} symbols)", _THROUGH_TIME, truncated, _lengths),
+    Family("truncated backpropagation (every {value} symbols)", _THROUGH_TIME, _truncated_from_end, _lengths),
 )

@@ -113,7 +113,7 @@ _IN = "inputs rounded to float32"
 MISTAKES = (
     Mistake(_IN, _TENSOR, _ArraysIn),
     Mistake(_IN, _TENSOR, _AllIn),
-    Mistake("Rates rounded to float32", _RATES, _Rates),
+    Mistake("rates rounded to float32", _RATES, _Rates),
     Mistake("constants of the optimizer rounded to float32", _CONSTANTS, _Constants),
     Mistake("the dropout scale rounded to float32", _SCALE, _DropoutScale),
 )
