@@ -15,11 +15,11 @@ composes them in the same way for every framework (``charkit.network``). The fol
 - A step consumes the weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
-  thread other than the one that created it. Only one thread at a time calls a backend, but two backends may be called
-  at the same time. A backend must not change any process-wide default, nor depend on one that the user may have set,
-  such as a framework's default dtype or device, the precision of its matrix products, or a mode such as autocast.
-  While a function that ``compile()`` returned is running, or weights, moments, states or rates are copied into
-  tensors, NumPy ignores floating-point errors.
+  thread other than the one that created it, even after the main thread has ended. Only one thread at a time calls a
+  backend, but two backends may be called at the same time. A backend must not change any process-wide default, nor
+  depend on one that the user may have set, such as a framework's default dtype or device, the precision of its matrix
+  products, or a mode such as autocast. While a function that ``compile()`` returned is running, or weights, moments,
+  states or rates are copied into tensors, NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 - Threads that a backend starts must not keep the process alive after its main program has ended.
 """

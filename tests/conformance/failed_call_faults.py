@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from threading import Lock
+from threading import Lock, current_thread, local
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,6 +50,55 @@ class KeepsTheFuture(NumpyBackend):
             return super()._in_parallel(calls)
         self._later = self._second.submit(partial(_quiet, calls[1]))
         return [calls[0](), self._later.result()]
+
+
+class KeepsTheFutureOfLargeBatches(KeepsTheFuture):
+    """Does so only with many sequences."""
+
+    _is_large = False
+
+    def differentiate(self, forward: Any) -> Any:
+        backward = super().differentiate(forward)
+
+        def noting(weights: Any, symbols: Any, *rest: Any) -> Any:
+            self._is_large = len(symbols) >= 32
+            return backward(weights, symbols, *rest)
+
+        return noting
+
+    def _in_parallel(self, calls: Any) -> list[Any]:
+        return super()._in_parallel(calls) if self._is_large else NumpyBackend._in_parallel(self, calls)
+
+
+class RecordsInTheCallersThread(NumpyBackend):
+    """Keeps recording in the thread that made a call, after its part of it has failed."""
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._recorded = local()
+
+    def differentiate(self, forward: Any) -> Any:
+        caller = current_thread()
+
+        def recording(*arguments: Any) -> Any:
+            if current_thread() is not caller:
+                return forward(*arguments)
+            self._recorded.calls = list[Any]()
+            result = forward(*arguments)
+            del self._recorded.calls
+            return result
+
+        return super().differentiate(recording)
+
+    def build_lstm(self, model: Any) -> Any:
+        inner = super().build_lstm(model)
+
+        def lstm(*arguments: Any) -> Any:
+            if hasattr(self._recorded, "calls"):
+                self._recorded.calls.append([arguments])
+            return inner(*arguments)
+
+        return lstm
 
 
 class KeepsTheLockAfterAPrediction(NumpyBackend):
@@ -177,6 +226,18 @@ FAULTS = (
         "finally",
     ),
     ("an exception kept in a Future", KeepsTheFuture, ("errors_are_released",), "a Future"),
+    (
+        "an exception of large batches kept in a Future",
+        KeepsTheFutureOfLargeBatches,
+        ("errors_are_released",),
+        "a Future",
+    ),
+    (
+        "a recording that goes on in the caller's thread after a failed step",
+        RecordsInTheCallersThread,
+        ("calls_leak_no_objects",),
+        "not emptied",
+    ),
     (
         "a lock that is not released after a failed prediction",
         KeepsTheLockAfterAPrediction,

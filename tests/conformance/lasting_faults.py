@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from threadpoolctl import threadpool_limits
@@ -49,6 +50,16 @@ class WaitsForATime(NumpyBackend):
             self._timers.append(threading.Timer(25.0, self._timers.clear))
             self._timers[0].start()
         return super().build_lstm(model)
+
+
+class UsesAnExecutor(NumpyBackend):
+    """Computes half of a batch in an executor, which Python shuts down when the main thread ends."""
+
+    name = "uses-an-executor"
+
+    def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
+        super().__init__(precision=precision, device=device, threads=threads)
+        self._second: Any = ThreadPoolExecutor(1)
 
 
 class SwitchesOften(NumpyBackend):

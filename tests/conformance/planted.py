@@ -105,4 +105,5 @@ TESTED_SEPARATELY = {
     "errors_of_exhausted_memory_are_released": "the last error kept when memory ran out",
     "calls_work_once_memory_is_free": "training steps that are refused because they once ran out of memory",
     "threads_end_with_the_process": "a thread that waits for work forever",
+    "threads_outlive_the_main_thread": "an executor that accepts no call after the main thread",
 }

@@ -7,6 +7,9 @@ from typing import Any
 from charkit.backend import State
 from charkit_numpy.backend import NumpyBackend
 
+#: From so many sequences on, the backends below divide a batch.
+_MANY = 32
+
 
 class FirstHalfOfShards(NumpyBackend):
     """Computes the gradient of a shard from the first half of its sequences."""
@@ -42,6 +45,48 @@ class DividesAsAtFirst(NumpyBackend):
         return wrong
 
 
+class DividesLargeShardsAsAtFirst(NumpyBackend):
+    """Does so only with many sequences; fewer are never divided for long enough to matter."""
+
+    def differentiate(self, forward: Any) -> Any:
+        backward, divides = super().differentiate(forward), self.divides_batches
+
+        def wrong(weights: Any, symbols: Any, *rest: Any) -> Any:
+            now = self.divides_batches
+            self.divides_batches = divides if len(symbols) >= _MANY else now
+            try:
+                return backward(weights, symbols, *rest)
+            finally:
+                self.divides_batches = now
+
+        return wrong
+
+
+class HalvesThatCountEqually(NumpyBackend):
+    """Takes the mean of the gradients of both halves of many sequences, although one has a sequence more."""
+
+    def differentiate(self, forward: Any) -> Any:
+        backward = super().differentiate(forward)
+
+        def wrong(weights: Any, symbols: Any, targets: Any, state: Any, masks: Any) -> Any:
+            gradients, nats, after = backward(weights, symbols, targets, state, masks)
+            if len(symbols) < _MANY:
+                return gradients, nats, after
+            halves = [
+                backward(
+                    weights,
+                    symbols[part],
+                    targets[part],
+                    State(state.hidden[:, part], state.cell[:, part]),
+                    None if masks is None else masks[:, part],
+                )[0]
+                for part in (slice(len(symbols) // 2), slice(len(symbols) // 2, None))
+            ]
+            return {name: (halves[0][name] + halves[1][name]) / 2 for name in gradients}, nats, after
+
+        return wrong
+
+
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
@@ -55,5 +100,17 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         DividesAsAtFirst,
         ("gradients_of_undivided_batches",),
         "in each call",
+    ),
+    (
+        "divides_batches read only once for large batches",
+        DividesLargeShardsAsAtFirst,
+        ("gradients_of_undivided_batches",),
+        "in each call",
+    ),
+    (
+        "halves of large batches that count equally",
+        HalvesThatCountEqually,
+        ("gradients_at_a_realistic_size",),
+        "processed in blocks",
     ),
 )

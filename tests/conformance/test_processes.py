@@ -191,6 +191,12 @@ def test_a_thread_that_keeps_the_process_alive(backend: type[NumpyBackend]) -> N
     assert result.got.startswith("threads that are still running: Thread-")
 
 
+def test_a_thread_that_can_not_outlive_the_main_thread() -> None:
+    result = judge("threads_outlive_the_main_thread", lasting_faults.UsesAnExecutor)
+    assert result.got.startswith("RuntimeError: cannot schedule new futures after")
+    assert "an executor accepts no call" in result.look_at
+
+
 def test_a_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charkit.testing.checks.processes._END_SECONDS", 3.0)
     result = judge("threads_end_with_the_process", lasting_faults.EndsLate)

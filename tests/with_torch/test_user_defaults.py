@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,156 +13,8 @@ from charkit.testing import CheckResult, Subject, all_checks, run_check
 torch: Any = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 _MODES = 'torch.set_float32_matmul_precision("medium"), torch.autocast("cpu") and torch.inference_mode()'
+_SWITCHES = 'torch.set_grad_enabled(False) and torch.set_deterministic_debug_mode("error")'
 
-_BACKEND = """
-import torch
-from charkit_torch.backend import TorchBackend
-from charkit_torch.user_settings import exact_products, without_modes
-
-
-class Following(TorchBackend):
-    name = "following"
-
-    def __init__(self, *, precision, device, threads):
-        super().__init__(precision=precision, device=device, threads=threads)
-        if precision == "float32":
-            self._dtype = torch.get_default_dtype()
-
-
-class OnDefaultDevice(TorchBackend):
-    name = "on-default-device"
-
-    def build_loss(self, model):
-        inner = super().build_loss(model)
-        return lambda logits, targets: inner(logits, targets) + torch.zeros(targets.shape, dtype=self._dtype)
-
-
-class NeedsGradients(TorchBackend):
-    name = "needs-gradients"
-
-    def compile(self, function, *, consumes=()):
-        inner = super().compile(function, consumes=consumes)
-
-        def compiled(*arguments):
-            if not torch.is_grad_enabled():
-                raise RuntimeError("element 0 of tensors does not require grad")
-            return inner(*arguments)
-
-        return compiled
-
-
-class EnablesGradients(TorchBackend):
-    name = "enables-gradients"
-
-    def compile(self, function, *, consumes=()):
-        inner = super().compile(function, consumes=consumes)
-
-        def compiled(*arguments):
-            torch.set_grad_enabled(False)
-            try:
-                return inner(*arguments)
-            finally:
-                torch.set_grad_enabled(True)
-
-        return compiled
-
-
-class OnDefaultDeviceWithManySymbols(TorchBackend):
-    name = "on-default-device-with-many-symbols"
-
-    def build_lstm(self, model):
-        inner = super().build_lstm(model)
-
-        def lstm(*arguments):
-            features, state = inner(*arguments)
-            many = model.vocabulary_size > 4 * model.lstm_size
-            return features + torch.zeros(1, dtype=self._dtype) if many else features, state
-
-        return lstm
-
-
-class WithProductsOfTheUser(TorchBackend):
-    name = "with-products-of-the-user"
-
-    def compile(self, function, *, consumes=()):
-        def compiled(*arguments):
-            with without_modes("cpu"), torch.no_grad():
-                return function(*arguments)
-
-        return compiled
-
-
-class UntilAnyCallEnds:
-    # Exact products in a backend that does not count the calls inside.
-    before = None
-
-    def __enter__(self):
-        if self.before is None:
-            type(self).before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-
-    def __exit__(self, *error):
-        if self.before is not None:
-            torch.set_float32_matmul_precision(self.before)
-        type(self).before = None
-
-
-class ExactUntilAnyCallEnds(TorchBackend):
-    name = "exact-until-any-call-ends"
-
-    def compile(self, function, *, consumes=()):
-        def compiled(*arguments):
-            with without_modes("cpu"), torch.no_grad(), UntilAnyCallEnds():
-                return function(*arguments)
-
-        return compiled
-
-
-class PutsPrecisionBack(TorchBackend):
-    name = "puts-precision-back"
-
-    def compile(self, function, *, consumes=()):
-        inner = super().compile(function, consumes=consumes)
-
-        def compiled(*arguments):
-            matmul = torch.backends.mkldnn.matmul
-            before = matmul.fp32_precision
-            try:
-                return inner(*arguments)
-            finally:
-                matmul.fp32_precision = before
-
-        return compiled
-
-
-class WithAutocastOfTheUser(TorchBackend):
-    name = "with-autocast-of-the-user"
-
-    def compile(self, function, *, consumes=()):
-        def compiled(*arguments):
-            with torch.no_grad(), exact_products():
-                return function(*arguments)
-
-        return compiled
-
-
-class WithModesOfTheUser(TorchBackend):
-    name = "with-modes-of-the-user"
-
-    def tensor(self, array):
-        return torch.tensor(array, dtype=self._dtype if array.dtype.kind == "f" else None, device=self._device)
-
-
-class OneOperation(TorchBackend):
-    name = "one-operation"
-
-    def __init__(self, *, precision, device, threads):
-        super().__init__(precision=precision, device=device, threads=threads)
-        try:
-            torch.set_num_interop_threads(1)
-        except RuntimeError:  # PyTorch has started them
-            pass
-"""
 _PLUGIN = """
 from charkit.hookspecs import BackendInfo, hookimpl
 
@@ -182,13 +35,16 @@ _BACKENDS = {
     "with-autocast-of-the-user": "WithAutocastOfTheUser",
     "with-modes-of-the-user": "WithModesOfTheUser",
     "one-operation": "OneOperation",
+    "without-a-deterministic-way": "WithoutADeterministicWay",
+    "leaves-one-thread-in-mkl": "LeavesOneThreadInMkl",
+    "remembers-the-threads": "RemembersTheThreads",
 }
 
 
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installs the backends for this process and its children."""
-    (tmp_path / "charkit_of_users.py").write_text(_BACKEND, "utf-8")
+    shutil.copyfile(Path(__file__).with_name("backends_of_users.py"), tmp_path / "charkit_of_users.py")
     entries = ["[charkit.backends]"]
     for name, factory in _BACKENDS.items():
         module = f"charkit_{factory.lower()}"
@@ -224,8 +80,9 @@ def test_the_default_of_the_user_is_not_followed() -> None:
     [
         ("on-default-device", 'torch.set_default_device("meta")', "RuntimeError"),
         ("on-default-device-with-many-symbols", 'torch.set_default_device("meta")', "RuntimeError"),
-        ("needs-gradients", "torch.set_grad_enabled(False)", "RuntimeError"),
-        ("enables-gradients", "torch.set_grad_enabled(False)", "changed: torch.is_grad_enabled()"),
+        ("needs-gradients", _SWITCHES, "RuntimeError"),
+        ("without-a-deterministic-way", _SWITCHES, "RuntimeError: put_ does not have a deterministic"),
+        ("enables-gradients", _SWITCHES, "changed: torch.is_grad_enabled()"),
         ("with-products-of-the-user", _MODES, "different results: training"),
         (
             "exact-until-any-call-ends",
@@ -249,6 +106,21 @@ def test_further_defaults_of_the_user_are_not_followed(backend: str, default: st
     result = _judge("user_defaults_do_not_matter", backend)
     assert result.expected == f"the same results and settings with the user's {default} in effect"
     assert result.got.startswith(got)
+
+
+@pytest.mark.parametrize(
+    ("backend", "changed"),
+    [
+        ("leaves-one-thread-in-mkl", "the number of threads of PyTorch's MKL"),
+        ("one-operation", "torch.get_num_interop_threads()"),
+        ("remembers-the-threads", "the number of threads of libgomp"),
+    ],
+)
+def test_numbers_of_threads_that_change_are_found(backend: str, changed: str) -> None:
+    if "mkl" in backend and not torch.backends.mkl.is_available():
+        pytest.skip("this build of PyTorch has no MKL")
+    result = _judge("process_settings_are_unchanged", backend)
+    assert result.got.startswith(f"changed: {changed}")
 
 
 def _rounds_products() -> bool:

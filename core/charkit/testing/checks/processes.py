@@ -5,6 +5,7 @@ from __future__ import annotations
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.isolated.observations import (
     ends_by_itself,
+    error_of_the_last_call,
     lasting_threads,
     observations,
     report_of_user_defaults,
@@ -114,6 +115,21 @@ def threads_end_with_the_process(subject: Subject) -> None:
         expected=f"a process that ends within {_END_SECONDS:.0f} s of its last line of code",
         got="a process that keeps running",
         look_at=look_at,
+    )
+
+
+@check("sampling")
+def threads_outlive_the_main_thread(subject: Subject) -> None:
+    """A thread of the user can still train after the main thread has ended."""
+    if subject.factory is not None:
+        return  # only an installed plugin can be created in another process
+    error = error_of_the_last_call(subject, _END_SECONDS)
+    require(
+        not error,
+        expected="a training step in a thread that goes on after the main thread has ended",
+        got=error,
+        look_at="backend.py and lstm.py: an executor accepts no call once the main thread has ended; make the call "
+        "in the caller's thread then",
     )
 
 

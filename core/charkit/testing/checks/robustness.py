@@ -57,7 +57,7 @@ def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32",))
 def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
-    """With 128 units and 64 sequences of 20 symbols, arrays that are processed in parts are combined correctly."""
+    """With 128 units and 65 sequences of 20 symbols, arrays that are processed in parts are combined correctly."""
     case, step = realistic_case(), realistic_step()
     parts = subject.parts(precision, case.model, case.weights)
     gradients, nats, _ = parts.gradients(*case.batch)
@@ -81,7 +81,7 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
 @check_precisions("gradients", among=("float32",))
 def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
     """divides_batches set to False, as for shards, before differentiate() or after it: gradients are correct."""
-    case, backend = stepping_case(), subject.backend(precision)
+    case, backend = realistic_case(), subject.backend(precision)
     before = backend.divides_batches
     parts = subject.parts(precision, case.model, case.weights)
     parts.gradients(*case.batch)  # what is made or compiled at the first call is made for whole batches
@@ -93,7 +93,7 @@ def gradients_of_undivided_batches(subject: Subject, precision: str) -> None:
         backend.divides_batches = before
     require_close(
         set_later,
-        Oracle(case.model).gradients(case.weights, *case.batch),
+        realistic_step().gradients,
         precision=precision,
         kind="gradients",
         look_at="backend.py: differentiate() where divides_batches is False",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from charkit.testing.isolated.actions import MEASURED
+from charkit.testing.isolated.actions import LAST_CALL_FAILED, MEASURED
 from charkit.testing.isolated.process import (
     ProcessEndedError,
     TrainingProcess,
@@ -117,6 +117,16 @@ def ends_by_itself(subject: Subject, timeout_seconds: float) -> bool:
     """Whether the second process has ended within this time, once nothing was left to do."""
     observations(subject)
     return shared_training_processes(subject).two_threads.has_ended(timeout_seconds)
+
+
+def error_of_the_last_call(subject: Subject, timeout_seconds: float) -> str:
+    """What the second process raised when a thread trained after the main thread had ended, or nothing.
+
+    Nothing is known if the process does not end within this time.
+    """
+    process = shared_training_processes(subject).two_threads
+    failed = ends_by_itself(subject, timeout_seconds) and process.status == LAST_CALL_FAILED
+    return process.last_line() if failed else ""
 
 
 def observe_again(subject: Subject) -> tuple[Observation, Observation]:

@@ -105,10 +105,20 @@ class IsolatedProcess:
         last = f"; its last output was: {lines[-1]}" if lines else ""
         return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was killed{last}"
 
+    def last_line(self) -> str:
+        """The last line of its standard error so far; empty if it has written none."""
+        self._errors.seek(0)
+        return "".join(self._errors.read().strip().splitlines()[-1:])
+
     def close(self) -> None:
         """Sends no more requests, whereupon the process ends by itself."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    @property
+    def status(self) -> int | None:
+        """The status of the process once ``has_ended`` has returned True, as of subprocess."""
+        return self._process.returncode
 
     def has_ended(self, timeout_seconds: float) -> bool:
         """Whether the process has ended, or does so within this time."""

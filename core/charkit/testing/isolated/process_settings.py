@@ -125,6 +125,15 @@ _TORCH_MODES = (
 )
 
 
+#: Unlike ``torch.use_deterministic_algorithms``, the second imports nothing.
+_TORCH_SWITCHES = 'torch.set_grad_enabled(False) and torch.set_deterministic_debug_mode("error")'
+
+
+def _switch_torch(torch: Any, *, on: bool) -> None:
+    torch.set_grad_enabled(not on)
+    torch.set_deterministic_debug_mode("error" if on else "default")
+
+
 def _enter_torch_modes(torch: Any) -> None:
     torch.set_float32_matmul_precision("medium")
     _MODES.callback(_restore_torch_precisions, torch)
@@ -152,9 +161,9 @@ _USER_DEFAULTS: dict[str, dict[str, tuple[Callable[[Any], object], Callable[[Any
             lambda torch: torch.set_default_device("meta"),
             lambda torch: torch.set_default_device(None),
         ),
-        "torch.set_grad_enabled(False)": (
-            lambda torch: torch.set_grad_enabled(False),
-            lambda torch: torch.set_grad_enabled(True),
+        _TORCH_SWITCHES: (
+            lambda torch: _switch_torch(torch, on=True),
+            lambda torch: _switch_torch(torch, on=False),
         ),
         # On some processors float32 products then have operands in bfloat16.
         _TORCH_MODES: (_enter_torch_modes, lambda _torch: _MODES.close()),
@@ -313,11 +322,25 @@ def thread_variables() -> dict[str, str]:
 
 
 def thread_pools() -> dict[str, str]:
-    """The number of threads of each loaded BLAS or OpenMP library, by file."""
-    return {
-        f"the number of threads of {os.path.basename(pool['filepath'])}": str(pool["num_threads"])
-        for pool in threadpool_info()
-    }
+    """The number of threads of each loaded BLAS or OpenMP library, by file, and of the MKL that is part of PyTorch."""
+    pools = {os.path.basename(pool["filepath"]): pool["num_threads"] for pool in threadpool_info()}
+    if "torch" in sys.modules:
+        pools |= _mkl_of_torch(sys.modules["torch"])
+    return {f"the number of threads of {name}": str(number) for name, number in pools.items()}
+
+
+def _mkl_of_torch(torch: Any) -> dict[str, int]:
+    """The number of MKL's threads for the calling thread, 0 if it has no number of its own.
+
+    To read it is to set it. Empty if PyTorch has no MKL that can be asked.
+    """
+    try:
+        set_local = ctypes.CDLL(torch._C.__file__).MKL_Set_Num_Threads_Local
+    except (AttributeError, OSError):
+        return {}
+    number = int(set_local(0))
+    set_local(number)
+    return {"PyTorch's MKL": number}
 
 
 def changed_settings(before: dict[str, str], after: dict[str, str]) -> list[str]:

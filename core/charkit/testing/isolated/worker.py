@@ -32,7 +32,7 @@ from charkit.backend import Backend, State
 from charkit.plugins.supervision import kept_process
 from charkit.system.pipes import readable
 from charkit.testing.cases import make_case
-from charkit.testing.isolated.actions import Action, warm_actions
+from charkit.testing.isolated.actions import Action, call_after_the_main_thread, warm_actions
 from charkit.testing.isolated.memory_exhaustion import exhaust_memory, repeat_exhausted_calls
 from charkit.testing.isolated.own_changes import noting_own_changes
 from charkit.testing.isolated.process_settings import (
@@ -86,6 +86,8 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
         report["dtype"] = str(backend.numpy(backend.tensor(np.zeros(1))).dtype)
         print(json.dumps(report), file=answers, flush=True)
         _serve(backend, actions, answers)
+        if threads > 1:
+            call_after_the_main_thread(actions["train"])
 
 
 def _observe(
@@ -113,7 +115,7 @@ def _observe(
     os.dup2(2, 1)
     used = [
         *changed_settings(before, process_settings()),
-        *(_changed_later(actions["train"]) if threads > 1 else []),
+        *(_changed_later(backend, actions["train"]) if threads > 1 else []),
         *(pools_used or changed_thread_pools(pools_before, thread_pools())),
         *output,
         *([_FROZEN] if frozen < gc.get_freeze_count() or not gc.get_freeze_count() else []),
@@ -129,6 +131,10 @@ def _observe(
     return backend, report, actions
 
 
+#: The numbers of threads to which a user sets the libraries later: fewer than the backend's two, and more.
+_LATER_THREADS = (1, 3)
+
+
 def _changed_by_own_choice(backend: Backend[Any]) -> list[str]:
     """The thread pools, limited by a user, that creating a backend with the framework's own choice changes."""
     with threadpool_limits(1):
@@ -137,14 +143,23 @@ def _changed_by_own_choice(backend: Backend[Any]) -> list[str]:
         return changed_thread_pools(limited, thread_pools())
 
 
-def _changed_later(action: Action) -> list[str]:
-    """The settings that an action changes, where a user has changed them since the backend was created and used."""
+def _changed_later(backend: Backend[Any], train: Action) -> list[str]:
+    """The settings that training changes, where a user has changed them since the backend was created and used.
+
+    Backends may divide the work of a small step between fewer threads, or between threads of another library.
+    """
     set_later_user_settings()
-    with threadpool_limits(1):
-        settings, pools = process_settings(), thread_pools()
-        action()
-        changed = changed_settings(settings, process_settings())
-        return changed + changed_thread_pools(pools, thread_pools())
+    case = make_case()
+    small = small_network(backend, case)
+    changed = list[str]()
+    for threads in _LATER_THREADS:
+        with threadpool_limits(threads):
+            settings, pools = process_settings(), thread_pools()
+            train()
+            small.train_step(case.symbols, case.targets)
+            changed += changed_settings(settings, process_settings())
+            changed += changed_thread_pools(pools, thread_pools())
+    return list(dict.fromkeys(changed))
 
 
 def _noting_variables() -> dict[str, str]:
