@@ -172,7 +172,7 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("a state in float64 from gradients()", faults.gradients(_wide_state_of_gradients), _GRADIENTS, _WIDE),
     ("moments in float64", faults.optimizer(WideMoments), _UPDATE, _WIDE),
     ("weights in float64", faults.optimizer(WideWeights), _UPDATE, _WIDE),
-    ("float64 inside the state", HiddenWideState, ("only_the_state_is_carried",), "a higher-precision dtype"),
+    ("float64 inside the state", HiddenWideState, ("only_the_state_is_carried",), "has higher precision"),
     ("gradients wrapped in tracers", faults.gradients(_boxed), _GRADIENTS, _PLAIN),
     ("state wrapped in tracers", faults.gradients(_boxed_state), _GRADIENTS, _PLAIN),
     ("nats wrapped in tracers", faults.gradients(_boxed_nats), _GRADIENTS, _PLAIN),

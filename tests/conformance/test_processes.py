@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from charkit.backend import available_threads
 from charkit.testing import Subject, run_check
 from charkit.testing.isolated import process
 from charkit.testing.isolated.processor_use import ThreadUse, can_measure_threads
-from charkit.testing.lasting_threads import names_of_threads_in
 from charkit_numpy.backend import NumpyBackend
 from conformance import import_faults, lasting_faults, process_faults, thread_faults
 from conformance.installed_faults import CHECKS, install_faults, judge
@@ -158,49 +156,6 @@ def test_a_variable_that_is_set_for_a_while() -> None:
 def test_a_limit_of_the_user_that_is_overridden() -> None:
     result = judge("process_settings_are_unchanged", lasting_faults.TakesAllThreads)
     assert result.got.startswith("changed: the number of threads of ")
-
-
-def test_a_thread_of_the_plugin_in_this_process_is_found(tmp_path: Path) -> None:
-    ended, here = threading.Event(), Path(__file__)
-
-    def reap() -> None:
-        ended.wait()
-
-    thread = threading.Thread(target=reap, name="free tapes")
-    thread.start()
-    try:
-        found = [names_of_threads_in(sources) for sources in ([here], [here.parent], [tmp_path])]
-    finally:
-        ended.set()
-    assert found == [["free tapes"], ["free tapes"], []]
-    thread.join()
-    assert names_of_threads_in([here]) == []
-
-
-def test_a_thread_that_only_large_models_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "charkit.testing.checks.processes.names_of_threads_in", lambda _sources: ["free tapes"]
-    )
-    result = judge("threads_end_with_the_process", NumpyBackend)
-    assert result.got == "threads that are still running: free tapes"
-
-
-@pytest.mark.parametrize("backend", [lasting_faults.WaitsForEver, lasting_faults.WaitsForATime])
-def test_a_thread_that_keeps_the_process_alive(backend: type[NumpyBackend]) -> None:
-    result = judge("threads_end_with_the_process", backend)
-    assert result.got.startswith("threads that are still running: Thread-")
-
-
-def test_a_thread_that_can_not_outlive_the_main_thread() -> None:
-    result = judge("threads_outlive_the_main_thread", lasting_faults.UsesAnExecutor)
-    assert result.got.startswith("RuntimeError: cannot schedule new futures after")
-    assert "an executor accepts no call" in result.look_at
-
-
-def test_a_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charkit.testing.checks.processes._END_SECONDS", 3.0)
-    result = judge("threads_end_with_the_process", lasting_faults.EndsLate)
-    assert result.got == "a process that keeps running"
 
 
 @pytest.mark.skipif(
