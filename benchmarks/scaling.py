@@ -42,7 +42,7 @@ def report_parts(parts: Parts, size: Size) -> list[str]:
             "the driver sends a block and receives gradients (per worker)",
             f"{1000 * parts.driver:.2f} ms, {(parts.weight_bytes + parts.block_bytes) / 1e6:.2f} MB",
         ),
-        ("gradients of a worker added", f"{1000 * parts.add:.2f} ms"),
+        ("adding the gradients of one worker", f"{1000 * parts.add:.2f} ms"),
         ("clipping, Adam, copies", f"{1000 * parts.update:.2f} ms"),
     ]
     return ["", f"| {size} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]

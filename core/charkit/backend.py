@@ -59,7 +59,7 @@ class Moments(NamedTuple, Generic[Tensor]):
 
 
 class Rates(NamedTuple, Generic[Tensor]):
-    """The scalars of one step, computed by the core in float64 and passed as tensors of the working precision."""
+    """The scalars of one step, computed by the core in float64 and passed as tensors of the weights' data type."""
 
     learning_rate: Tensor
     bias_correction1: Tensor  # 1 - beta1**step
@@ -103,7 +103,8 @@ class Loss(Protocol[Tensor]):
 class Optimizer(Protocol[Tensor]):
     """Clipping by the global norm, then Adam (Kingma and Ba, 2015).
 
-    Every gradient is scaled by the same factor. The norm is taken over all gradients together, without an epsilon:
+    Every gradient is scaled by the same factor. The norm is taken over all gradients together, without an epsilon.
+    ``clip_threshold`` is ``grad_clip``, or infinity if that is 0:
 
         g = gradient * min(1, clip_threshold / norm)
         m = beta1 * exp_avg + (1 - beta1) * g
@@ -183,8 +184,8 @@ class Backend(ABC, Generic[Tensor]):
 
     #: The name of the backend, which is also the name of its entry point.
     name: ClassVar[str]
-    #: The precisions that the backend supports, out of float32, float64 and bfloat16; float32 is required. The core
-    #: rejects a precision that is not declared here.
+    #: The precisions that the backend supports: float32, which is required, and optionally float64 and bfloat16. The
+    #: core rejects a precision that is not declared here.
     precisions: ClassVar[frozenset[str]]
     #: A description of what the backend rounds in bfloat16 besides the operands of matrix products. Unless the
     #: description mentions logits, neither the logits nor the output bias is rounded.
@@ -193,9 +194,8 @@ class Backend(ABC, Generic[Tensor]):
     #: backend, it rejects any setting that needs a capability not declared here; no setting is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
     #: Whether the backend may divide batches between threads. The core sets it to False while batches are shards of
-    #: larger ones: dividing a shard again makes its matrix products smaller and less efficient. The value may affect
-    #: the last bits of a result, and may change between calls: the function that ``differentiate`` returns must read
-    #: it in each call.
+    #: larger ones, whose matrix products would become smaller and less efficient. The value may affect the last bits
+    #: of a result, and may change: the function that ``differentiate`` returns must read it in each call.
     divides_batches: bool = True
 
     @classmethod

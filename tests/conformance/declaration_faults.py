@@ -88,5 +88,10 @@ FAULTS: tuple[tuple[str, BackendClass, tuple[str, ...], str], ...] = (
     ("threads set to None", _made_with(threads=None), _KEPT, ""),
     ("threads set to 0", _made_with(threads=0), _KEPT, ""),
     ("no call to super().__init__", NoInit, _KEPT, _INIT),
-    ("no call to super().__init__, but its attributes are used", NoInitButUsed, _KEPT, _INIT),
+    (
+        "no call to super().__init__, although the attributes that it sets are used",
+        NoInitButUsed,
+        _KEPT,
+        _INIT,
+    ),
 )

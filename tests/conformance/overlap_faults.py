@@ -234,7 +234,7 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         "wide layers",
     ),
     (
-        "no maximum subtracted from many logits",
+        "the maximum not subtracted if there are many logits",
         faults.loss(maximum_of_few),
         ("gradients_of_70000_symbols",),
         "however long the row is",

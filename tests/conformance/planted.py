@@ -100,7 +100,7 @@ TESTED_SEPARATELY = {
     "float32_follows_another_precision": "an array kept by its size, not by its dtype",
     "versions_are_the_same_in_every_process": "versions that change from run to run",
     "threads_are_reported_correctly": "threads that are ignored or reported wrongly",
-    "more_threads_compute_the_same": "a batch divided between all threads, of which two count",
+    "more_threads_compute_the_same": "a batch divided between all threads, with the results of only two of them used",
     "running_out_of_memory_raises_memory_error": "the framework's own error for exhausted memory",
     "errors_of_exhausted_memory_are_released": "the last error kept when memory ran out",
     "calls_work_once_memory_is_free": "training steps that are refused because they once ran out of memory",

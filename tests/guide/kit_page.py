@@ -95,9 +95,9 @@ def _named() -> Iterator[str]:
     yield (
         "The kit names a mistake if the same mistake, made in the reference implementation, reproduces every array "
         "that the\nbackend returned, within the bound and far more closely than the correct results do. Mistakes that "
-        "give the same\nnumbers are named together. The names are tested with "
-        f"{len(named_mistakes.FAULTS)} planted faults. The kit knows every permutation of the\ngates and the "
-        "following mistakes, where N stands for a parameter that is fitted to the arrays:\n"
+        "give the same\nnumbers are named together. To test this, charkit's own tests plant "
+        f"{len(named_mistakes.FAULTS)} faults and check the names. The kit\nknows every permutation of the gates and "
+        "the following mistakes, where N stands for a parameter that is fitted to the\narrays:\n"
     )
     fitted = (family.name.format(value="N", configured="the configured value") for family in families())
     names = dict.fromkeys([*(mistake.name for mistake in mistakes()), *fitted])

@@ -71,12 +71,16 @@ user.
 
 In rounds 16 and 17, there were four people, one for each backend, with 10 mistakes each. One of the eight mistakes in
 round 16 that count as passed is the incorrect thread count described below: the kit missed it because the machine was
-busy, and finds it on an idle machine. One of the four in round 17 counts as caught, although it no longer has any
-effect: the core now shields conversions to tensors from the user's `np.seterr` settings. In these rounds, the
-participants also found faults in the PyTorch and JAX backends themselves, which have since been fixed: sums that
-stalled in bfloat16, and results or errors that depended on the user's settings. In round 17, they planted two more
-mistakes, one of which the kit misses: PyTorch weights that still require gradients after an interruption, which makes
-sampling slower.
+busy, but finds it on an idle machine. One of the four such mistakes in round 17 counts as caught, although it no
+longer has any effect: the core now shields conversions to tensors from the user's `np.seterr` settings. In these
+rounds, the participants also found faults in the PyTorch and JAX backends themselves, which have since been fixed:
+sums that stalled in bfloat16, and results or errors that depended on the user's settings. In round 17, they planted
+two more mistakes, one of which the kit misses: PyTorch weights that still require gradients after an interruption,
+which makes sampling slower.
+
+In round 18, the kit now catches five of the eight mistakes that passed. The other three are a JAX step that loses the
+weights if memory runs out, SciPy's BLAS in `versions()`, and a limit on threads that a user sets after the backend was
+created.
 
 In round 14, one of the eight mistakes that count as passed made the kit wait forever, and another was caught, but for
 the wrong reason. The people who planted them also tried a correct backend that starts a new thread in each call,

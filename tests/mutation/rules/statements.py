@@ -41,7 +41,7 @@ def _is_set_before(site: Site, name: str) -> bool:
 
 @rule("contexts")
 def context(site: Site) -> Iterator[ast.AST]:
-    """The body of a with statement runs without the with statement."""
+    """The body of a `with` statement runs without the `with` statement."""
     match site.node:
         case ast.With(items=[ast.withitem(optional_vars=None)], body=body):
             yield ast.If(ast.Constant(True), body, [])

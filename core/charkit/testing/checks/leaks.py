@@ -133,7 +133,7 @@ def training_keeps_no_history(subject: Subject) -> None:
 
 @check("training")
 def results_keep_no_graph(subject: Subject) -> None:
-    """Results kept from steps with long sequences and a small model take up only the memory of their numbers."""
+    """Results kept from steps with long sequences and a small model take up no more memory than their numbers need."""
     # In float32, frameworks have kernels of their own for a whole sequence, whose graphs are small.
     backend = subject.backend(subject.finest())
     network = CharRNN.from_config(
