@@ -286,7 +286,7 @@ def test_runs_that_are_none_of_the_recipe_are_not_compared(
     for run, expected in {
         "faster": "its learning_rate is 0.03 instead of 0.02",
         "smaller": "its batch_size is 2 instead of 4",
-        "other": "because they were measured on a small text and the run has another text",
+        "other": "because they were measured on a small text and the run was trained on a different text",
         "absent": "'absent' is not a charkit run",
     }.items():
         assert expected in toolkit.error("reproduce", "mine.toml", "--resume", run)

@@ -95,5 +95,5 @@ def test_another_report_is_none_of_memory(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif(not can_limit_memory(), reason="this system can't limit a process's memory")
 def test_another_error_that_is_taken_for_memory() -> None:
     result = judge("running_out_of_memory_raises_memory_error", memory_error_faults.EveryErrorIsMemoryError)
-    assert result.expected == "an ArithmeticError unrelated to memory, unchanged"
+    assert result.expected == "an ArithmeticError unrelated to memory, raised unchanged"
     assert result.got.startswith("MemoryError: ")
