@@ -15,7 +15,7 @@ from charkit.config import ModelConfig, OptimizerConfig
 from charkit.plugins.failures import describe_error
 from charkit.testing.cases import symbols_of, weights_of
 
-#: Large enough that the time goes into the framework's work and not into calling it.
+#: Large enough that the time goes into the framework's work and not into calling it, and that backends divide it.
 _MODEL = ModelConfig(vocabulary_size=64, lstm_size=128, num_layers=1)
 _BATCH = (96, 16)
 _SOME = (64, 16)

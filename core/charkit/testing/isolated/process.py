@@ -91,10 +91,9 @@ class IsolatedProcess:
 
     def _why_it_ended(self, *, is_late: bool) -> str:
         """Whether it ended by itself or was killed for being late, with the last line of its standard error."""
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines()
+        last = self.last_line()
         if not is_late:
-            ended = f"; its last output was: {lines[-1]}" if lines else " without printing anything"
+            ended = f"; its last output was: {last}" if last else " without printing anything"
             status = self._process.returncode
             how = (
                 f"was killed by signal {signal_name(-status)}"
@@ -102,8 +101,8 @@ class IsolatedProcess:
                 else f"ended with status {status}"
             )
             return f"the process {how}{ended}"
-        last = f"; its last output was: {lines[-1]}" if lines else ""
-        return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was killed{last}"
+        output = f"; its last output was: {last}" if last else ""
+        return f"no response within {_REPORT_TIMEOUT_SECONDS:.0f} s, so the process was killed{output}"
 
     def last_line(self) -> str:
         """The last line of its standard error so far; empty if it has written none."""

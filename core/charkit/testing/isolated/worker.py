@@ -8,7 +8,8 @@ report on the backend, and then reads requests from standard input, one per line
 ``evaluate``, ``evaluate some``, ``evaluate few``, ``train other`` and ``rest`` are repeated until the next request
 arrives; ``more threads``, ``no particular number of threads``, ``two threads``, ``user defaults``, ``lasting
 threads``, ``exhaust memory`` and ``repeat exhausted calls`` are answered by one more line of JSON, and ``prepare
-other`` by one that is empty.
+other`` by one that is empty. When the requests end, the process with more than one thread trains once more, in a
+thread that outlives the main thread.
 """
 
 from __future__ import annotations
