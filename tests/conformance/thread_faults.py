@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from charkit.backend import State, available_threads
 from charkit.batch_halves import BY_SEQUENCE
 from charkit_numpy.backend import NumpyBackend, _quiet
-from charkit_numpy.threads import blas_limit, set_blas_threads
+from charkit_numpy.threads import blas_limit
 
 
 class Threads(NumpyBackend):
@@ -104,7 +104,7 @@ class IgnoresInEvaluationOfFew(NumpyBackend):
 
     def __init__(self, *, precision: str, device: str, threads: int | None) -> None:
         super().__init__(precision=precision, device=device, threads=threads)
-        set_blas_threads(2, self._pools)
+        blas_limit.set(2, self._pools)
 
 
 class ForgetsItsChoice(NumpyBackend):

@@ -1,17 +1,20 @@
-"""NumPy's threads: the process's own number comes back, and a forked process has a second thread of its own."""
+"""NumPy's threads: the process's own number counts and comes back; a forked process has a second thread of its own."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 from charkit import CharRNN
-from charkit.backend import Array
+from charkit.backend import Array, available_threads
+from charkit_numpy.backend import NumpyBackend
+from charkit_numpy.threads import blas_limit
 
 BATCH, TIME = 16, 10
 
@@ -47,6 +50,41 @@ def test_networks_that_train_at_the_same_time_leave_blas_as_it_was() -> None:
     alone = _network()
     train(alone, 30)
     assert all(np.array_equal(networks[0].weights()[name], array) for name, array in alone.weights().items())
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As many threads for BLAS as a process has by default, and afterwards the number from before."""
+    monkeypatch.setattr(blas_limit, "_replaced", {})
+    if available_threads() < 2:
+        pytest.skip("needs two processors")
+    with threadpool_limits(available_threads()):
+        yield
+
+
+def _threads(requested: int | None) -> int:
+    return NumpyBackend(precision="float32", device="cpu", threads=requested).threads
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_limit_of_the_user_holds_unless_threads_are_requested() -> None:
+    with threadpool_limits(1):
+        assert [_threads(requested) for requested in (None, 2, None, 1, None)] == [1, 2, 1, 1, 1]
+    assert _threads(None) == available_threads()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_one_network_requests_is_no_limit_for_the_next() -> None:
+    assert [_threads(requested) for requested in (1, None)] == [1, available_threads()]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_network_that_computes_is_no_limit_for_one_created_meanwhile() -> None:
+    with blas_limit.at(1, ThreadpoolController()):
+        assert _threads(None) == available_threads()
+        assert _threads(1) == 1
+        assert _threads(None) == available_threads()
+    assert _blas_threads()[0] == 1
 
 
 def _losses(network: CharRNN) -> list[float]:

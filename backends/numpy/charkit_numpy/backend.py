@@ -20,7 +20,7 @@ from charkit_numpy.numba_support import SWITCH, numba_version
 from charkit_numpy.optimizer import NumpyOptimizer
 from charkit_numpy.output import NumpyOutput
 from charkit_numpy.tape import Array, Tape, recording
-from charkit_numpy.threads import blas_limit, set_blas_threads
+from charkit_numpy.threads import blas_limit
 
 #: Below this many sequences a half takes as long as the whole, whose time then goes into reading weights.
 _LEAST_TO_SPLIT = 8
@@ -57,10 +57,12 @@ class NumpyBackend(Backend[Array]):
         #: The version of Numba, whose loops are compiled for float32 alone; None where it isn't used.
         self._numba = numba_version() if precision == "float32" else None
         self._pools = ThreadpoolController()
+        if threads is None:
+            self.threads = min(self.threads, blas_limit.of_user(self._pools) or self.threads)
+        else:
+            blas_limit.set(threads, self._pools)
         self._blas_threads_each = max(1, self.threads // 2)
         self._second = LastingThread("charkit-numpy") if self.threads > 1 else None
-        if threads is not None:
-            set_blas_threads(threads, self._pools)
 
     def notices(self) -> tuple[str, ...]:
         if self._numba is None:

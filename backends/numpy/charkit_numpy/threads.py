@@ -27,13 +27,15 @@ class _BlasLimit:
     """
 
     def __init__(self) -> None:
+        #: By library: the user's number, and the one set in its place.
+        self._replaced: dict[str, tuple[int, int]] = {}
         self.reset()
 
     def reset(self) -> None:
         """Forgets which networks compute. In a forked process, none does."""
         self._lock = threading.Lock()
         self._limits: list[_Limit] = []  # of those who compute
-        self._before: dict[str, int] = {}  # by library
+        self._before: dict[str, int] = {}  # by library, for when none computes
 
     @contextmanager
     def at(self, threads: int, libraries: ThreadpoolController) -> Iterator[None]:
@@ -51,6 +53,28 @@ class _BlasLimit:
                 self._limits = [other for other in self._limits if other is not limit]
                 self._apply(loaded)
 
+    def set(self, threads: int, libraries: ThreadpoolController) -> None:
+        """Sets the threads that BLAS has in this process whenever no network computes."""
+        with self._lock:
+            for library in _blas(libraries):
+                self._replaced[library.filepath] = self._of_user(library), threads
+                if self._limits:
+                    self._before[library.filepath] = threads
+                else:
+                    _set_threads(library, threads)
+
+    def of_user(self, libraries: ThreadpoolController) -> int | None:
+        """How many threads BLAS would have if :meth:`set` had never set them; None without BLAS."""
+        with self._lock:
+            return max((self._of_user(library) for library in _blas(libraries)), default=None)
+
+    def _of_user(self, library: Any) -> int:
+        now: int = library.num_threads
+        if self._limits:
+            now = self._before.get(library.filepath, now)
+        of_user, in_its_place = self._replaced.get(library.filepath, (now, now))
+        return of_user if now == in_its_place else now
+
     def _apply(self, libraries: list[Any]) -> None:
         """Gives the libraries the threads of the first network that computes; or those that they had before."""
         for library in libraries:
@@ -58,12 +82,6 @@ class _BlasLimit:
             wanted = self._limits[0].threads if self._limits else self._before.get(library.filepath, now)
             if now != wanted:
                 _set_threads(library, wanted)
-
-
-def set_blas_threads(threads: int, libraries: ThreadpoolController) -> None:
-    """Sets the threads that BLAS has in this process from now on."""
-    for library in _blas(libraries):
-        _set_threads(library, threads)
 
 
 def _blas(libraries: ThreadpoolController) -> list[Any]:
