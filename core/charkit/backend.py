@@ -9,17 +9,17 @@ composes them in the same way for every framework (``charkit.network``). The fol
   ``(layer, batch, unit)``.
 - Masks are either None or bool arrays of shape ``(layer, batch, time, unit)``, where True means that the output is
   kept. They are None in evaluation and in training without dropout; in those cases, nothing is scaled.
-- Features and logits may have the backend's own layout. Two things are fixed: nats have the shape ``(batch, time)``,
-  and the logits of one time step, when copied out, are ``batch * vocabulary`` numbers in batch-major order, whatever
-  the shape of the array. No other logits are copied out.
+- Features and logits may have the backend's own layout. Two things are fixed: the losses, called nats after their
+  unit, have the shape ``(batch, time)``, and the logits of one time step, when copied out, are ``batch * vocabulary``
+  numbers in batch-major order, whatever the shape of the array. No other logits are copied out.
 - A step consumes the weights and moments, which may be updated in place. It never consumes the state.
 - A backend draws no random numbers and has no learning-rate schedule.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it, even after the main thread has ended. Only one thread at a time calls a
   backend, but two backends may be called at the same time. A backend must not change any process-wide default, nor
   depend on one that the user may have set, such as a framework's default dtype or device, the precision of its matrix
-  products, or a mode such as autocast. While a function that ``compile()`` returned is running, or weights, moments,
-  states or rates are copied into tensors, NumPy ignores floating-point errors.
+  products, or a mode such as autocast. While a function that ``compile()`` returned is running, and while weights,
+  moments, states or rates are copied into tensors, NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
 - Threads that a backend starts must not keep the process alive after its main program has ended.
 """
@@ -194,8 +194,8 @@ class Backend(ABC, Generic[Tensor]):
     #: backend, it rejects any setting that needs a capability not declared here; no setting is silently ignored.
     capabilities: ClassVar[frozenset[str]] = frozenset()
     #: Whether the backend may divide batches between threads. The core sets it to False while batches are shards of
-    #: larger ones, whose matrix products would become smaller and less efficient. The value may affect the last bits
-    #: of a result, and may change: the function that ``differentiate`` returns must read it in each call.
+    #: larger ones, since dividing a shard would make its matrix products less efficient. The value may affect the last
+    #: bits of a result, and may change: the function that ``differentiate`` returns must read it on each call.
     divides_batches: bool = True
 
     @classmethod
@@ -212,7 +212,7 @@ class Backend(ABC, Generic[Tensor]):
         The core has already checked that the precision and the device are declared. A subclass's ``__init__`` must call
         this method first.
 
-        ``threads`` is the number of processor threads to use, or None for the framework's own choice. If the framework
+        ``threads`` is the number of CPU threads to use, or None for the framework's own choice. If the framework
         uses a different number, the subclass sets ``self.threads`` to that number. The number is recorded with each
         session because it can affect the last bits of a result.
         """

@@ -27,8 +27,8 @@ class BackendInfo(NamedTuple):
     """What a plugin declares about its backend before any framework is imported.
 
     ``factory`` names the class as ``"package.module:Class"``, which is imported only when the backend is chosen.
-    ``requires`` says what to install if the framework is missing. ``verified`` lists the versions that passed the
-    conformance kit, as ``toolkit verify`` prints them, such as ``"charkit 0.1.0, torch 2.13.0"``.
+    ``requires`` says what to install if the framework is missing. ``verified`` lists the versions with which it passed
+    the conformance kit, as ``toolkit verify`` prints them, such as ``"charkit 0.1.0, torch 2.13.0"``.
     """
 
     name: str

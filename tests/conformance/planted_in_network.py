@@ -192,7 +192,7 @@ FAULTS = (
         "masks missing from the backward pass",
     ),
     Fault(
-        "the hidden output of the same symbol",
+        "weight_hh gradients from the hidden state of the same time step",
         faults.lstm_class(faults.SameHidden),
         ("gradients_of_one_layer", "gradients_with_state", "gradients_with_masks"),
         "a weight_hh gradient from the hidden state of the same time step",

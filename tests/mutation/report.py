@@ -78,9 +78,9 @@ sums that stalled in bfloat16, and results or errors that depended on the user's
 two more mistakes, one of which the kit misses: PyTorch weights that still require gradients after an interruption,
 which makes sampling slower.
 
-In round 18, the kit now catches five of the eight mistakes that passed. The other three are a JAX step that loses the
-weights if memory runs out, SciPy's BLAS in `versions()`, and a limit on threads that a user sets after the backend was
-created.
+Of the eight mistakes that passed the kit in round 18, it now catches five. The other three are a JAX step that loses
+the weights if memory runs out, a `versions()` that reports SciPy's BLAS instead of NumPy's, and a backend that ignores
+a limit on threads that the user sets after creating it.
 
 In round 14, one of the eight mistakes that count as passed made the kit wait forever, and another was caught, but for
 the wrong reason. The people who planted them also tried a correct backend that starts a new thread in each call,
@@ -94,10 +94,10 @@ the contract doesn't clearly forbid.
 For each mistake that is now caught, the tests contain a similar planted fault. One of them, a thread count that the
 JAX backend reports incorrectly, was found in each of five attempts on an idle machine, but in only seven of eight
 with four other programs running on two processors, where one thread can look like two. The contract doesn't clearly
-forbid the mistakes in the table that still pass: using `os.cpu_count()` instead of the number of processors that the
-process may use, weights or moments that are lost when memory runs out during a step (three mistakes), a strong
-reference to the latest weights, buffers that are kept for every batch shape (two), and a thread that a forked process
-waits for.
+forbid the mistakes from rounds 10 to 17 that still pass: using `os.cpu_count()` instead of the number of processors
+that the process may use, weights or moments that are lost when memory runs out during a step (three mistakes), a
+strong reference to the latest weights, buffers that are kept for every batch shape (two), and a thread that a forked
+process waits for.
 """
 
 

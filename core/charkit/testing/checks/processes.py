@@ -120,7 +120,7 @@ def threads_end_with_the_process(subject: Subject) -> None:
 
 @check("sampling")
 def threads_outlive_the_main_thread(subject: Subject) -> None:
-    """A thread of the user can still train after the main thread has ended."""
+    """A thread that the user started can still train after the main thread has ended."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     error = error_of_the_last_call(subject, _END_SECONDS)

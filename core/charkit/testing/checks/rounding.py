@@ -113,7 +113,7 @@ def logits_of_training_are_not_rounded(subject: Subject, precision: str) -> None
 
 @check_precisions("gradients", among=("bfloat16",))
 def cells_are_not_rounded(subject: Subject, precision: str) -> None:
-    """In bfloat16, a cell keeps small additions at each step, unless bfloat16_rounds mentions the state or cells."""
+    """In bfloat16, cells keep small increments at each step, unless bfloat16_rounds mentions the state or cells."""
     # The models of earlier checks in bfloat16.
     small, large = map(_with_counting_cells, (stepping_case(), make_case(num_layers=1, vocabulary_size=600)))
     parts = subject.parts(precision, small.model, small.weights)

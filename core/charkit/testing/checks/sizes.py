@@ -159,7 +159,7 @@ def long_sequences_are_scored(subject: Subject, precision: str) -> None:
 
 @check_precisions("gradients", among=("float32", "float64"))
 def saturated_gates_and_large_cells(subject: Subject, precision: str) -> None:
-    """Cells of plus and minus 300, gates at 0 and 1, and large gradients: nothing overflows or is clipped.
+    """Cell states of plus and minus 300, gates at 0 and 1, and large gradients: nothing overflows or is clipped.
 
     One symbol of one stream and of several is predicted too: it often has a separate path.
     """

@@ -195,7 +195,7 @@ def not_finite_is_reported(subject: Subject, precision: str) -> None:
 
 @check("training")
 def precisions_work_side_by_side(subject: Subject) -> None:
-    """Networks of every precision, two of them on one backend, train in turn as each would train alone."""
+    """Networks of every precision, two of them on one backend, get the same results in turn as each does alone."""
     precisions = subject.precisions()
     alone = {precision: _uninterrupted_run(subject, precision, 3) for precision in precisions}
     backends = [subject.new(precision) for precision in precisions]
