@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from charkit.backend import State
+from charkit.network import Predict
 from charkit_numpy.backend import NumpyBackend
 
 #: From so many sequences on, the backends below divide a batch.
 _MANY = 32
+#: From so many multiplications on, one divides the prediction of a single symbol for each stream.
+_MUCH_WORK = 100e6
 
 
 class FirstHalfOfShards(NumpyBackend):
@@ -87,6 +92,24 @@ class HalvesThatCountEqually(NumpyBackend):
         return wrong
 
 
+class JoinsHalvesInTheWrongOrder(NumpyBackend):
+    """Joins both halves of the predictions for many streams of a wide layer, the second half first."""
+
+    def compile(self, function: Any, *, consumes: Any = ()) -> Any:
+        compiled: Any = super().compile(function, consumes=consumes)
+        if not isinstance(function, Predict):
+            return compiled
+
+        def wrong(weights: Any, symbols: Any, state: Any) -> Any:
+            logits, after = compiled(weights, symbols, state)
+            if symbols.size * weights["lstm.0.weight_hh"].size < _MUCH_WORK:
+                return logits, after
+            middle = (len(symbols) + 1) // 2
+            return np.concatenate([logits[:, middle:], logits[:, :middle]], axis=1), after
+
+        return wrong
+
+
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     (
@@ -106,6 +129,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         DividesLargeShardsAsAtFirst,
         ("gradients_of_undivided_batches",),
         "in each call",
+    ),
+    (
+        "halves of many predictions joined in the wrong order",
+        JoinsHalvesInTheWrongOrder,
+        ("wide_layers_are_scored",),
+        "wide layers",
     ),
     (
         "halves of large batches that count equally",
