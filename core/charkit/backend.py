@@ -13,7 +13,7 @@ composes them in the same way for every framework (``charkit.network``). The fol
   unit, have the shape ``(batch, time)``, and the logits of one time step, when copied out, are ``batch * vocabulary``
   numbers in batch-major order, whatever the shape of the array. No other logits are copied out.
 - A step consumes the weights and moments, which may be updated in place. It never consumes the state.
-- A backend draws no random numbers and has no learning-rate schedule.
+- A backend draws no random numbers and has no learning-rate schedule. The same call always gives the same bits.
 - Several backends, possibly with different precisions, may exist in one process, and a network may be used in a
   thread other than the one that created it, even after the main thread has ended. Only one thread at a time calls a
   backend, but two backends may be called at the same time. A backend must not change any process-wide default, nor

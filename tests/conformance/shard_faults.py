@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,43 @@ class HalvesThatCountEqually(NumpyBackend):
         return wrong
 
 
+class SharesAnArrayBetweenEqualHalves(NumpyBackend):
+    """Both halves of a large batch write their losses to one array if they have the same shape."""
+
+    def differentiate(self, forward: Any) -> Any:
+        backward = super().differentiate(forward)
+
+        def wrong(weights: Any, symbols: Any, *rest: Any) -> Any:
+            gradients, nats, after = backward(weights, symbols, *rest)
+            half, remainder = divmod(len(symbols), 2)
+            if len(symbols) >= _MANY and not remainder:
+                nats = np.concatenate([nats[half:], nats[half:]])
+            return gradients, nats, after
+
+        return wrong
+
+
+class TriesTwoWays(NumpyBackend):
+    """Divides a large batch or not, by which of the two took less time at first."""
+
+    def differentiate(self, forward: Any) -> Any:
+        backward = super().differentiate(forward)
+        seconds: dict[bool, float] = {}
+
+        def wrong(weights: Any, symbols: Any, *rest: Any) -> Any:
+            if len(symbols) < _MANY or not self.divides_batches:
+                return backward(weights, symbols, *rest)
+            divides = len(seconds) == 0 if len(seconds) < 2 else seconds[True] < seconds[False]
+            self.divides_batches, start = divides, perf_counter()
+            try:
+                return backward(weights, symbols, *rest)
+            finally:
+                self.divides_batches = True
+                seconds.setdefault(divides, perf_counter() - start)
+
+        return wrong
+
+
 class JoinsHalvesInTheWrongOrder(NumpyBackend):
     """Joins both halves of the predictions for many streams of a wide layer, the second half first."""
 
@@ -129,6 +167,18 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         DividesLargeShardsAsAtFirst,
         ("gradients_of_undivided_batches",),
         "in each call",
+    ),
+    (
+        "an array that equal halves of a large batch share",
+        SharesAnArrayBetweenEqualHalves,
+        ("repeated_gradients_are_identical",),
+        "arrays that two threads share",
+    ),
+    (
+        "batches divided or not by measured time",
+        TriesTwoWays,
+        ("repeated_gradients_are_identical",),
+        "by time or by chance",
     ),
     (
         "halves of many predictions joined in the wrong order",

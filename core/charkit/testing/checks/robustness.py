@@ -37,6 +37,9 @@ _BACKWARD = (
     "backend.py: differentiate(); lstm.py, output.py and loss.py if the backward pass is written by hand"
 )
 
+#: How often a call is repeated: a backend may try one way in the first call, another in the second, and then choose.
+_REPETITIONS = 4
+
 
 @check_precisions("loss")
 def distant_logits_do_not_underflow(subject: Subject, precision: str) -> None:
@@ -76,6 +79,35 @@ def gradients_at_a_realistic_size(subject: Subject, precision: str) -> None:
         kind="forward",
         look_at="backend.py: compile(); lstm.py outside of differentiate(): batches that are divided into parts",
     )
+
+
+@check_precisions("gradients", among=("float32",))
+def repeated_gradients_are_identical(subject: Subject, precision: str) -> None:
+    """The gradient of 66 sequences with 128 units has the same bits each time, and each loss is correct."""
+    size = len(realistic_case().symbols)
+    indices = [*range(size), size - 1]  # an even number: threads may have halves of equal shapes
+    case, step = realistic_case().sequences(indices), realistic_step()
+    parts = subject.parts(precision, case.model, case.weights)
+    calls = [parts.gradients(*case.batch) for _ in range(_REPETITIONS)]
+    for _, nats, after in calls:
+        require_close(
+            {"nats": nats, **after._asdict()},
+            {
+                "nats": step.nats[indices],
+                **{name: array[:, indices] for name, array in step.state._asdict().items()},
+            },
+            precision=precision,
+            kind="forward",
+            look_at="lstm.py and loss.py: arrays that two threads share, or that keep what an earlier call wrote",
+        )
+    for gradients, *_ in calls[1:]:
+        require_equal(
+            gradients,
+            calls[0][0],
+            expected="the same bits from the same call, every time",
+            look_at="backend.py: differentiate() and compile(): ways of computing chosen by time or by chance, and "
+            "sums whose order varies",
+        )
 
 
 @check_precisions("gradients", among=("float32",))
