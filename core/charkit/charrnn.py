@@ -42,8 +42,8 @@ class CharRNN(InferenceNetwork):
 
     Raises ConfigurationError for a number out of range, and BackendError for a backend that can't be used or lacks a
     required capability. Every method raises InputError for arguments that don't fit, and MemoryError if memory runs
-    out. A training step that fails changes nothing. (The exception is a GPU whose memory runs out within JAX's update;
-    the network must then be restored.)
+    out. A training step that fails changes nothing, with two exceptions: a GPU whose memory runs out within JAX's
+    update, and Ctrl-C within an update. The network must then be restored from a snapshot or a file.
     """
 
     config: ModelConfig
