@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -225,6 +226,14 @@ def test_no_round_of_a_loop_copies_a_whole_sequence() -> None:
         assert any("dynamic-update-slice" in one for one in rounds), "the loops must be found"
         for one in rounds:
             assert not re.search(r"= f32\[24,8,\d+\]\S* copy\(", one), one
+
+
+def test_gradients_of_a_single_time_step_are_not_rounded_to_bfloat16() -> None:
+    case = replace(make_case(num_layers=2, num_steps=1), masks=None)
+    parts = Parts(plugins.create("jax", precision="bfloat16"), case.model, case.weights)
+    for name, gradient in parts.gradients(*case.batch)[0].items():
+        bits = np.ascontiguousarray(gradient, np.float32).view(np.uint32)
+        assert np.any(bits & 0xFFFF), name  # what bfloat16 doesn't have
 
 
 def tensors(parts: Parts, case: Case) -> tuple[Any, ...]:

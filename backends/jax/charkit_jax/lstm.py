@@ -19,7 +19,7 @@ from jax import lax
 
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
-from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product
+from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product, transposed_product
 
 Arrays = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]
@@ -88,8 +88,8 @@ class JaxLstm:
             if features is None:
                 pre = weight_ih[:, symbols[:, 0]].T
             else:
-                pre = contract(features, weight_ih, BY_COLUMNS, self.operands)
-            recurrent = contract(state.hidden[layer], weight_hh, BY_COLUMNS, self.operands)
+                pre = transposed_product(self.operands, features, weight_ih)
+            recurrent = transposed_product(self.operands, state.hidden[layer], weight_hh)
             i, f, g, o = _gates(jnp.tanh((pre + recurrent + bias) * halves))  # (batch, unit) each
             cell = _sigmoid(f) * state.cell[layer] + _sigmoid(i) * g
             features = _sigmoid(o) * jnp.tanh(cell)

@@ -52,3 +52,28 @@ def _backward(
 
 
 product.defvjp(_forward, _backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def transposed_product(operands: np.dtype[Any], rows: jax.Array, matrix: jax.Array) -> jax.Array:
+    """``rows (n, inputs)`` times the transpose of ``matrix (outputs, inputs)``; its gradients are such products too.
+
+    By JAX's own rules, the gradient would have the type of the operands, to which they are rounded.
+    """
+    return contract(rows, matrix, BY_COLUMNS, operands)
+
+
+def _transposed_forward(
+    operands: np.dtype[Any], rows: jax.Array, matrix: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return contract(rows, matrix, BY_COLUMNS, operands), (rows, matrix)
+
+
+def _transposed_backward(
+    operands: np.dtype[Any], kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    rows, matrix = kept
+    return contract(gradient, matrix, PLAIN, operands), contract(gradient, rows, BY_ROWS, operands)
+
+
+transposed_product.defvjp(_transposed_forward, _transposed_backward)
