@@ -25,6 +25,8 @@ from mutation.targets import Target
 _KEPT = 400
 #: A frame in a function without a name, such as a lambda: file and line.
 _FRAME = re.compile(r"(\S+\.py):(\d+) in <\w+>")
+#: Where packages are installed.
+_PACKAGES = re.compile(r"[^\s'\"]*[/\\]site-packages")
 
 
 def run_unchanged(target: Target, limits: Limits) -> Verdict:
@@ -58,9 +60,14 @@ def _verdict(folder: Path, ended: Ended) -> Verdict:
     found = json.loads(written.read_text("utf-8"))
     if found is None:
         return Verdict("survived", "", "", "", "", "", ended.seconds)
-    text = {key: str(found[key]).replace(str(folder), "")[:_KEPT] for key in ("expected", "got", "look_at")}
+    text = {key: _without_places(str(found[key]), folder)[:_KEPT] for key in ("expected", "got", "look_at")}
     text["look_at"] = _FRAME.sub(partial(_with_function, folder), text["look_at"])
     return Verdict("caught", found["stage"], found["name"], seconds=ended.seconds, **text)
+
+
+def _without_places(text: str, folder: Path) -> str:
+    """The text without where the mutant and the installed packages lie, which differs from machine to machine."""
+    return _PACKAGES.sub("site-packages", text.replace(str(folder), ""))
 
 
 def _with_function(folder: Path, frame: re.Match[str]) -> str:

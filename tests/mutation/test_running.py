@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mutation.mutant_process import VERDICT
+from mutation.processes import Ended
 from mutation.records import read
 from mutation.reviewed import equivalents
+from mutation.running import _verdict
 
 _TESTS = Path(__file__).parents[1]
 #: Six mutants of the NumPy backend; ``tox -e mutants`` runs many more, of other backends too.
@@ -123,3 +126,11 @@ def test_a_backend_that_does_not_pass_as_it_is_stops_the_run() -> None:
     values = ["numpy", "loss.py", "np.log(totals)", "np.exp(totals)", ["nats_of_each_symbol"], 60.0]
     with pytest.raises(AssertionError, match="the kit does not pass on numpy as it is"):
         python("-c", script, json.dumps(values))
+
+
+def test_records_do_not_say_where_packages_are_installed(tmp_path: Path) -> None:
+    message = f"OSError: /some/where/site-packages/lib.so, {tmp_path}/lstm.py"
+    finding = dict.fromkeys(("expected", "got", "look_at"), message)
+    (tmp_path / VERDICT).write_text(json.dumps({"stage": "build", "name": "a check", **finding}), "utf-8")
+    verdict = _verdict(tmp_path, Ended("done", 1.0))
+    assert verdict.got == "OSError: site-packages/lib.so, /lstm.py"

@@ -19,7 +19,7 @@ from jax import lax
 
 from charkit.backend import State, Weights
 from charkit.config import ModelConfig
-from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product, transposed_product
+from charkit_jax.matrix_product import BY_COLUMNS, BY_ROWS, PLAIN, contract, product
 
 Arrays = tuple[jax.Array, ...]
 Pair = tuple[jax.Array, jax.Array]
@@ -59,7 +59,7 @@ class JaxLstm:
             if layer == 0:  # a product with one-hot rows is a choice of rows
                 pre = _rows(self.scatter, inputs + bias, features)
             else:
-                pre = product(self.operands, _flat(features), inputs) + bias
+                pre = product(self.operands, PLAIN, _flat(features), inputs) + bias
             pre = pre.reshape(*symbols.T.shape, -1)  # (time, batch, 4*unit)
             features, hidden, cell = _layer(
                 self.operands, pre, recurrent, state.hidden[layer], state.cell[layer]
@@ -88,8 +88,8 @@ class JaxLstm:
             if features is None:
                 pre = weight_ih[:, symbols[:, 0]].T
             else:
-                pre = transposed_product(self.operands, features, weight_ih)
-            recurrent = transposed_product(self.operands, state.hidden[layer], weight_hh)
+                pre = product(self.operands, BY_COLUMNS, features, weight_ih)
+            recurrent = product(self.operands, BY_COLUMNS, state.hidden[layer], weight_hh)
             i, f, g, o = _gates(jnp.tanh((pre + recurrent + bias) * halves))  # (batch, unit) each
             cell = _sigmoid(f) * state.cell[layer] + _sigmoid(i) * g
             features = _sigmoid(o) * jnp.tanh(cell)

@@ -32,48 +32,30 @@ def contract(left: jax.Array, right: jax.Array, axes: tuple[int, int], operands:
     )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def product(operands: np.dtype[Any], rows: jax.Array, matrix: jax.Array) -> jax.Array:
-    """``rows (n, inputs)`` times ``matrix (inputs, outputs)``, whose gradients are such products too."""
-    return contract(rows, matrix, PLAIN, operands)
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def product(operands: np.dtype[Any], axes: tuple[int, int], rows: jax.Array, matrix: jax.Array) -> jax.Array:
+    """``rows (n, inputs)`` times ``matrix``, whose gradients are such products too.
+
+    The matrix is ``(inputs, outputs)`` with PLAIN axes, and ``(outputs, inputs)`` with BY_COLUMNS. By JAX's own rules,
+    the gradient would have the type of the operands, to which both are rounded.
+    """
+    return contract(rows, matrix, axes, operands)
 
 
 def _forward(
-    operands: np.dtype[Any], rows: jax.Array, matrix: jax.Array
+    operands: np.dtype[Any], axes: tuple[int, int], rows: jax.Array, matrix: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return contract(rows, matrix, PLAIN, operands), (rows, matrix)
+    return contract(rows, matrix, axes, operands), (rows, matrix)
 
 
 def _backward(
-    operands: np.dtype[Any], kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+    operands: np.dtype[Any], axes: tuple[int, int], kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     rows, matrix = kept
-    return contract(gradient, matrix, BY_COLUMNS, operands), contract(gradient, rows, BY_ROWS, operands).T
+    of_matrix = contract(gradient, rows, BY_ROWS, operands)  # (outputs, inputs)
+    if axes == PLAIN:
+        return contract(gradient, matrix, BY_COLUMNS, operands), of_matrix.T
+    return contract(gradient, matrix, PLAIN, operands), of_matrix
 
 
 product.defvjp(_forward, _backward)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def transposed_product(operands: np.dtype[Any], rows: jax.Array, matrix: jax.Array) -> jax.Array:
-    """``rows (n, inputs)`` times the transpose of ``matrix (outputs, inputs)``; its gradients are such products too.
-
-    By JAX's own rules, the gradient would have the type of the operands, to which they are rounded.
-    """
-    return contract(rows, matrix, BY_COLUMNS, operands)
-
-
-def _transposed_forward(
-    operands: np.dtype[Any], rows: jax.Array, matrix: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return contract(rows, matrix, BY_COLUMNS, operands), (rows, matrix)
-
-
-def _transposed_backward(
-    operands: np.dtype[Any], kept: tuple[jax.Array, jax.Array], gradient: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    rows, matrix = kept
-    return contract(gradient, matrix, PLAIN, operands), contract(gradient, rows, BY_ROWS, operands)
-
-
-transposed_product.defvjp(_transposed_forward, _transposed_backward)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from charkit.backend import Weights
-from charkit_jax.matrix_product import product
+from charkit_jax.matrix_product import PLAIN, product
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,5 @@ class JaxOutput:
 
     def __call__(self, weights: Weights[jax.Array], features: jax.Array) -> jax.Array:
         rows = features.reshape(-1, features.shape[2])
-        logits = product(self.operands, rows, weights["output.weight"].T) + weights["output.bias"]
+        logits = product(self.operands, PLAIN, rows, weights["output.weight"].T) + weights["output.bias"]
         return logits.reshape(*features.shape[:2], -1)
