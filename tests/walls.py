@@ -114,7 +114,7 @@ WALLS = (
                 "snapshot",
             ),
         ),
-        ("errors", "foundation", "text", "plugins"),
+        ("operating system", "errors", "foundation", "text", "plugins"),
         CORE_LIBRARIES,
     ),
     Wall(

@@ -71,6 +71,13 @@ def integer(
     return number
 
 
+def refuse_text(**numbers: Any) -> None:
+    """Raises ConfigurationError for text, which the configuration would read as a number, as it must from files."""
+    for name, value in numbers.items():
+        if isinstance(value, str | bytes):
+            raise ConfigurationError(f"{name} must be a number; given {shown(value)}")
+
+
 def binary_file(name: str, value: Any) -> BinaryIO:
     """The value as an open file of bytes. Raises ConfigurationError for anything else."""
     if isinstance(value, TextIOBase) or not callable(getattr(value, "read", None)):

@@ -12,12 +12,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from charkit.argument_checks import as_path, integer
+from charkit.argument_checks import as_path, integer, refuse_text
 from charkit.backend import Array, Backend, Rates, State
 from charkit.backend_choice import BackendChoice, check_is_backend
 from charkit.capabilities import required
 from charkit.config import Initialization, ModelConfig, OptimizerConfig, build, check_choice
-from charkit.errors import ConfigurationError, shown
 from charkit.inference import InferenceNetwork
 from charkit.input_checks import MOST_SEED, MOST_SYMBOLS, InputChecker
 from charkit.keyword_suggestions import suggesting_keywords
@@ -25,6 +24,7 @@ from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
 from charkit.plugins.backend_creation import check_capabilities
 from charkit.randomness import dropout_masks
+from charkit.system.signals import postponing_ctrl_c
 from charkit.tensor_conversion import Converter
 from charkit.weights import initial_weights
 
@@ -42,8 +42,9 @@ class CharRNN(InferenceNetwork):
 
     Raises ConfigurationError for a number out of range, and BackendError for a backend that can't be used or lacks a
     required capability. Every method raises InputError for arguments that don't fit, and MemoryError if memory runs
-    out. A training step that fails changes nothing, with two exceptions: a GPU whose memory runs out within JAX's
-    update, and Ctrl-C within an update. The network must then be restored from a snapshot or a file.
+    out. A training step that fails changes nothing, except if a GPU's memory runs out within JAX's update: the network
+    must then be restored from a snapshot or a file. Ctrl-C during a step raises KeyboardInterrupt once the step is
+    complete; pressed twice, it raises at once, and the network must be restored.
     """
 
     config: ModelConfig
@@ -77,7 +78,7 @@ class CharRNN(InferenceNetwork):
         initialization: Initialization = "orthogonal",
     ) -> None:
         check_choice("initialization", initialization, get_args(Initialization))
-        _refuse_text(
+        refuse_text(
             vocabulary_size=vocabulary_size,
             lstm_size=lstm_size,
             num_layers=num_layers,
@@ -203,17 +204,17 @@ class CharRNN(InferenceNetwork):
         step = self.step + 1
         if masks is None:
             masks = self.masks(step, inputs.shape)
-        weights, moments, state, nats, norm = self._network.train(
-            self._weights,
-            self._moments,
-            self._rates(step, learning_rate),
-            self.backend.tensor(inputs),
-            self.backend.tensor(targets),
-            self._state,
-            self._convert.masks_in(masks),
-        )
-        self._weights, self._moments, self._state, self.step = weights, moments, state, step
-        return StepResult(step, self.backend, nats, norm)
+        symbols, answers = self.backend.tensor(inputs), self.backend.tensor(targets)
+        rates, dropped = self._rates(step, learning_rate), self._convert.masks_in(masks)
+
+        def update() -> StepResult:
+            weights, moments, state, nats, norm = self._network.train(
+                self._weights, self._moments, rates, symbols, answers, self._state, dropped
+            )
+            self._weights, self._moments, self._state, self.step = weights, moments, state, step
+            return StepResult(step, self.backend, nats, norm)
+
+        return postponing_ctrl_c(update)
 
     def masks(self, step: int, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
         """The dropout masks of a step, bool ``(layer, batch, time, unit)``; None without dropout."""
@@ -265,14 +266,14 @@ class CharRNN(InferenceNetwork):
             self._check.state(state, self.batch_size)
         carried = self._state if state is None else self._convert.state_in(state)
         step = self.step + 1
-        weights, moments, norm = self._network.apply(
-            self._weights,
-            self._moments,
-            self._convert.weights_in(gradients),
-            self._rates(step, learning_rate),
-        )
-        self._weights, self._moments, self._state, self.step = weights, moments, carried, step
-        return float(self.backend.numpy(norm))
+        rates, converted = self._rates(step, learning_rate), self._convert.weights_in(gradients)
+
+        def update() -> Any:
+            weights, moments, norm = self._network.apply(self._weights, self._moments, converted, rates)
+            self._weights, self._moments, self._state, self.step = weights, moments, carried, step
+            return norm
+
+        return float(self.backend.numpy(postponing_ctrl_c(update)))
 
     def _check_updates(self) -> None:
         """Raises BackendError where an update needs a capability that the backend does not declare."""
@@ -283,13 +284,6 @@ class CharRNN(InferenceNetwork):
         rate = optimizer.learning_rate if learning_rate is None else learning_rate
         rate = self._check.learning_rate(rate)
         return self._convert.rates(rate, 1.0 - optimizer.beta1**step, 1.0 - optimizer.beta2**step)
-
-
-def _refuse_text(**numbers: Any) -> None:
-    """Raises ConfigurationError for text, which the configuration would read as a number, as it must from files."""
-    for name, value in numbers.items():
-        if isinstance(value, str | bytes):
-            raise ConfigurationError(f"{name} must be a number; given {shown(value)}")
 
 
 def _create(

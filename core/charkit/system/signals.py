@@ -1,8 +1,14 @@
-"""The signals that charkit knows, of which not every system has each."""
+"""The signals that charkit knows, of which not every system has each, and how to postpone Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 #: A terminal that goes away; None on Windows.
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
@@ -20,3 +26,33 @@ def signal_name(number: int) -> str:
         return f"{number} ({signal.Signals(number).name})"
     except ValueError:
         return str(number)
+
+
+def postponing_ctrl_c(call: Callable[[], Result]) -> Result:
+    """Returns what the call returns. Ctrl-C during the call takes effect after it; a second Ctrl-C, at once.
+
+    A signal is handled on the main thread only, so a call on another thread is never interrupted. If Python doesn't
+    handle Ctrl-C, as where it ends or is ignored by the process, this changes nothing.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        return call()
+    waiting = False
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        nonlocal waiting
+        if waiting:
+            waiting = False
+            signal.signal(signal.SIGINT, handler)
+            handler(number, frame)  # for the first Ctrl-C, in case the handler returns
+            handler(number, frame)
+        else:
+            waiting = True
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        return call()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if waiting:
+            handler(signal.SIGINT, None)
