@@ -1,12 +1,12 @@
 """Is one training step right? Each of its arrays against the float64 oracle of the conformance kit.
 
-A step is judged by itself, from the arrays that it started from, so what came before does not matter. The
-bounds are the kit's, as shares of an array's largest element. Where the terms of a gradient cancel, its bound is a
-share of what they would add up to without their signs, since rounding is relative to the terms. The parts are
-judged in the order of the computation, each from the arrays that the backend itself put into it: the optimizer's
-moments from its own gradients, its weights from its own moments. So an error is found where it is made, and
-rounding is not amplified on the way. Arrays of other shapes are an error before any number is compared, since NumPy
-would repeat what has fewer elements.
+A step is judged by itself, from the arrays that it started from, so what came before does not matter. The bounds are
+the kit's, as shares of an array's largest element. Where the terms of a gradient cancel, its bound is a share of what
+they would add up to without their signs, since rounding is relative to the terms. Where recurrence amplifies rounding,
+the bound of a sequence is a multiple of what rounding does to it. The parts are judged in the order of the computation,
+each from the arrays that the backend itself put into it: the optimizer's moments from its own gradients, its weights
+from its own moments. So an error is found where it is made, and rounding is not amplified on the way. Arrays of other
+shapes are an error before any number is compared, since NumPy would repeat what has fewer elements.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from charkit.testing.diagnosis import diagnose
 from charkit.testing.oracle import Oracle
 from charkit.testing.tolerances import BOUNDS, Compute, difference
 from charkit_comparison.agreement.recorded_step import StepResults
+from charkit_comparison.agreement.rounding_response import (
+    SEQUENCE_AXES,
+    gradient_limits,
+    worst_sequence,
+)
 from charkit_comparison.agreement.step_parts import GradientsOf, Part, Suspect, parts_of_step
 from charkit_comparison.agreement.step_reference import (
     Arrays,
@@ -72,10 +77,7 @@ def judge_step(
         return StepVerdict(reference.recorded.step, float("inf"), misshapen)
     share = 0.0
     for part in parts_of_step(reference, results, precision):
-        gaps = {name: difference(part.observed[name], expected) for name, expected in part.expected.items()}
-        limits = dict.fromkeys(gaps, BOUNDS[precision][part.kind])
-        if any(gaps[name] > limits[name] for name in gaps):
-            limits = _allowed(reference, limits)
+        gaps, limits = _gaps_and_limits(reference, part, precision)
         share = max(share, *(gaps[name] / limits[name] for name in gaps))
         if share > 1.0:
             named = _named(reference, part, precision, gradients_of, later_step)
@@ -110,9 +112,30 @@ def _first_misshapen(observed: Arrays, expected: Arrays) -> str | None:
     return None
 
 
-def _allowed(reference: StepReference, limits: Mapping[str, float]) -> dict[str, float]:
-    """The limits, wider for gradients whose terms cancel."""
-    return {name: limit * reference.cancellation.get(name, 1.0) for name, limit in limits.items()}
+def _gaps_and_limits(
+    reference: StepReference, part: Part, precision: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """How far each array of the part is off, and how far it may be, as shares of its largest element.
+
+    Where the plain bound is exceeded, the limit is wider for arrays whose terms cancel, and then for those in which
+    recurrence amplifies rounding: sequence by sequence in the results of a forward pass.
+    """
+    gaps = {name: difference(part.observed[name], expected) for name, expected in part.expected.items()}
+    limits = dict.fromkeys(gaps, BOUNDS[precision][part.kind])
+
+    def beyond() -> list[str]:
+        return [name for name in gaps if gaps[name] > limits[name]]
+
+    if beyond():
+        limits = {name: limit * reference.cancellation.get(name, 1.0) for name, limit in limits.items()}
+    for name in beyond():
+        if name in SEQUENCE_AXES:
+            gaps[name], limits[name] = worst_sequence(
+                reference, name, part.observed[name], limits[name], precision
+            )
+    if part.kind == "gradients" and beyond():
+        limits = gradient_limits(reference, gaps, limits, precision)
+    return gaps, limits
 
 
 def _error(
