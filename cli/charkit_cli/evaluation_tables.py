@@ -89,7 +89,7 @@ def _figures_table(found: Evaluation, dynamic: DynamicEvaluation | None) -> Tabl
     table.add_row("bits per byte", *(f"{each.bits_per_byte:.4f}" for each in columns))
     table.add_row("perplexity", *(f"{each.perplexity:.3f}" for each in columns))
     table.add_row("symbols scored", *(f"{each.symbols:,}" for each in columns))
-    table.add_row("streams", *(f"{each.streams:,}" for each in columns))
+    table.add_row("streams read in parallel", *(f"{each.streams:,}" for each in columns))
     return table
 
 

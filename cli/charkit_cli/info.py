@@ -83,7 +83,8 @@ def _lines(found: SystemInfo) -> Iterator[str]:
         yield f"memory     {found.memory_bytes / 2**30:.1f} GiB"
     for blas in found.blas:
         yield f"BLAS       {blas.library} {blas.version or ''}, {counted(blas.threads, 'thread')}"
-    yield f"encoding   {found.encoding}"
+    if found.encoding:
+        yield f"encoding   {found.encoding}"
     yield f"libraries  {', '.join(f'{name} {each}' for name, each in found.libraries.items())}"
     for name, value in found.environment.items():
         yield f"variable   {name}={value}"

@@ -23,13 +23,12 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from charkit.errors import CharkitError, ConfigurationError, TerminatedError, nearest, plain_bounds, shown
+from charkit.errors import CharkitError, ConfigurationError, TerminatedError
 from charkit.system.signals import BROKEN_PIPE, HANGUP
 from charkit_cli import completion, streams
 from charkit_cli.message_translation import options_among, speak_for, translate
 from charkit_cli.printable import printable
 from charkit_cli.typer_classes import CONTEXT_SETTINGS, Command, Group
-from charkit_cli.unknown_options import unknown_option
 
 #: Each command has a module in this package (``module_of``) with a function ``command`` and ``EXAMPLES``.
 COMMANDS = {
@@ -50,26 +49,6 @@ COMMANDS = {
     "sweep": "Train many runs, varying a few settings.",
     "info": "Show versions, backends and hardware for a bug report.",
     "new-backend": "Create the skeleton of a new backend.",
-}
-#: What users of other tools type, with what charkit has for it.
-OTHER_COMMANDS = {
-    "help": "toolkit --help",
-    "version": "toolkit --version",
-    "list": "toolkit runs",
-    "ls": "toolkit runs",
-    "generate": "toolkit sample",
-    "predict": "toolkit sample",
-    "prompt": "toolkit sample",
-    "fit": "toolkit train",
-    "resume": "toolkit train --resume RUN",
-    "finetune": "toolkit train TEXT --init-from RUN",
-    "eval": "toolkit evaluate",
-    "test": "toolkit evaluate --split test",
-    "benchmark": "toolkit compare",
-    "plot": "toolkit report",
-    "show": "toolkit report",
-    "tokenize": "toolkit prepare",
-    "env": "toolkit info",
 }
 #: The commands that train; their result is a run, and what they print of it is not all there is.
 _TRAINS = ("train", "reproduce")
@@ -239,7 +218,9 @@ def _global_options(
 def _one_line(error: BaseException, arguments: Sequence[str]) -> str:
     """What was wrong and what to do, in one line."""
     if isinstance(error, typer.TyperException):
-        message = _usage(error, arguments)
+        from charkit_cli.usage_errors import usage_message
+
+        message = usage_message(error, _called(arguments), arguments, COMMANDS)
     elif isinstance(error, MemoryError):
         message = translate(_out_of_memory(error))
     elif isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
@@ -262,34 +243,3 @@ def _out_of_memory(error: MemoryError) -> str:
     *others, last = smaller
     either = f"{', '.join(others)} or {last}" if others else last
     return f"not enough memory{detail}; try a smaller {either}"
-
-
-def _wrong_value(error: typer.TyperException) -> str:
-    """The message for an option that can't be parsed; one that is no number reads as those about settings do."""
-    message = plain_bounds(error.format_message()).replace("Value error, ", "")
-    option, is_of_type, kind = message.partition(": Input should be ")
-    given = getattr(error.__cause__, "errors", list[dict[str, Any]])()
-    if is_of_type and given:
-        option = option.removeprefix("Invalid value for ").strip("'")
-        return f"{option} must be {kind.partition(', unable to')[0]}; given {shown(given[0]['input'])}"
-    return message[:1].lower() + message[1:].rstrip(".")
-
-
-def _usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
-    """The message for arguments that could not be parsed, with the nearest that could be."""
-    called = _called(arguments)
-    if called is not None and (meant := OTHER_COMMANDS.get(called)):
-        return f"unknown command {called!r} (did you mean '{meant}'?); see toolkit --help"
-    if called is not None and called not in COMMANDS:
-        return (
-            f"unknown command {called!r}{nearest(called, COMMANDS)}; the commands are {', '.join(COMMANDS)}"
-        )
-    if "No such option" in error.message:
-        parameters = getattr(getattr(error, "ctx", None), "command", None)
-        option = str(getattr(error, "option_name", None))
-        message = translate(
-            unknown_option(option, getattr(parameters, "params", ()), arguments, called or "")
-        )
-    else:
-        message = _wrong_value(error)
-    return f"{message}; see toolkit {called} --help" if called else f"{message}; see toolkit --help"

@@ -118,7 +118,7 @@ def _draw(
         _stream(output, plan, safe, ends_once=ends_once)
     else:
         print_samples(output, list(map(safe, _whole(plan))))
-    if not seed_was_given:
+    if not seed_was_given and plan.config.temperature > 0:
         to_log().print(f"seed {plan.config.seed}", style="dim")
 
 

@@ -22,6 +22,7 @@ from charkit_cli.progress import progress_for
 from charkit_cli.terminal_output import print_files, print_json, to_log, to_user
 from charkit_cli.train_result import (
     PLANNED_END,
+    SavedRun,
     print_train_result,
     result_as_json,
     resuming_options,
@@ -191,39 +192,46 @@ def command(
                 "leave '-' out"
             )
         text, string, settings = None, *_from_standard_input(console, settings, recipe)
-    used_backend = ""
+    used_backend, saved = "", SavedRun()
 
-    with progress_for(console) as show:
+    try:
+        with progress_for(console) as show:
 
-        def on_event(event: events.Event) -> None:
-            nonlocal used_backend
-            if isinstance(event, events.Started):
-                used_backend = event.backend
-                if verbose:
-                    print_files(console, event.files)
-            show(event)
+            def on_event(event: events.Event) -> None:
+                nonlocal used_backend
+                if isinstance(event, events.Started):
+                    used_backend = event.backend
+                    saved.path, saved.step = event.run, event.step
+                    if verbose:
+                        print_files(console, event.files)
+                elif isinstance(event, events.Saved):
+                    saved.step = event.step
+                show(event)
 
-        result = api.train(
-            text or None,
-            string=string,
-            run=run,
-            resume=resume,
-            init_from=init_from,
-            extend_vocabulary=extend_vocabulary,
-            overwrite=overwrite,
-            recipe=recipe,
-            backend=backend,
-            device=device,
-            threads=threads,
-            workers=workers,
-            engine=engine,
-            address=address,
-            mixed_machines=mixed_machines,
-            stop_at=stop_at,
-            track=track or (),
-            settings=settings,
-            on_event=on_event,
-        )
+            result = api.train(
+                text or None,
+                string=string,
+                run=run,
+                resume=resume,
+                init_from=init_from,
+                extend_vocabulary=extend_vocabulary,
+                overwrite=overwrite,
+                recipe=recipe,
+                backend=backend,
+                device=device,
+                threads=threads,
+                workers=workers,
+                engine=engine,
+                address=address,
+                mixed_machines=mixed_machines,
+                stop_at=stop_at,
+                track=track or (),
+                settings=settings,
+                on_event=on_event,
+            )
+    except KeyboardInterrupt:
+        saved.print_after_quitting(console)
+        raise
 
     def print_result() -> None:
         if as_json:

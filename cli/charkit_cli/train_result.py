@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +29,22 @@ _REASONS = {
 }
 #: The end of a session without a limit of its own, in place of "time_limit".
 PLANNED_END = "its schedule, planned for an earlier --time-limit, has ended"
+
+
+@dataclass
+class SavedRun:
+    """What is known to be saved of the run that is being trained; without a path as long as there is none."""
+
+    path: Path | None = None
+    step: int = 0
+
+    def print_after_quitting(self, console: Console) -> None:
+        """What remains of the run after it was interrupted a second time, and how to continue."""
+        if self.path is not None:
+            console.print(
+                f"{self.path} is saved as of step {self.step:,}; what came after it is lost", markup=False
+            )
+            console.print(f"next: {joined(['toolkit', 'train', '--resume', str(self.path)])}", markup=False)
 
 
 def status_of_training(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from charkit.config import TrainingConfig
+from charkit.runs.planned_end import total_steps
 from charkit.settings import LENGTH
-from charkit.training.schedule import total_steps
 
 #: What a comparison never uses.
 _UNUSED = {

@@ -101,7 +101,8 @@ class RecipeResult(Section):
 
     def __str__(self) -> str:
         seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
-        return f"{self.split} {self.loss:.4f} ± {self.spread:.4f} nats ({seeds})"
+        spread = f" ± {self.spread:.4f}" if len(self.seeds) > 1 else ""
+        return f"{self.split} {self.loss:.4f}{spread} nats ({seeds})"
 
 
 class Recipe(Section):

@@ -111,6 +111,7 @@ _ADVISED = {
     "use `track='wandb'`, with the project in the environment variable WANDB_PROJECT": "wandb_project",
     "use `track='tensorboard'`": "tensorboard",
     "the run's directory holds its logs, and those of `track='tensorboard'`": "log_dir logdir logging_dir",
+    "use `run` for the directory of the new run": "name run_name experiment experiment_name",
     "use `dropout`, which is 1 - keep_prob": "keep_prob",
     "there is no embedding; set the size of the layers with `lstm_size`": "embedding_size embedding_dim emsize",
     "use `warmup_steps`, a number of steps": "warmup_ratio",

@@ -68,7 +68,7 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
 
 def _taken(path: Path) -> FormatError:
     return FormatError(
-        f"{str(path)!r} already exists; replace it with `overwrite=True`, or choose another `out`"
+        f"{str(path)!r} already exists; replace it with `overwrite=True`, or choose an `out` with another name"
     )
 
 

@@ -108,7 +108,8 @@ def sweep(
     if resume is False:
         if given is None:
             raise ConfigurationError(
-                "no sweep was given; give the path of a TOML file to start one, or `resume=True` to continue the newest"
+                "no sweep was given; give the path of a TOML file to start one (docs/sweeping.md shows an example), or "
+                "`resume=True` to continue the newest"
             )
         each = threads or max(1, available_threads() // parallel)
         reading = progress or default_progress()

@@ -190,10 +190,12 @@ def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, 
 
 
 def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
-    message = f"'{run}' is at step 30 and has reached its limit, --max-steps 30; raise it to continue"
-    assert toolkit.error("train", "--resume", run) == message
+    message = f"'{run}' is at step 30 and has reached its limit, --max-steps 30"
+    advice = "raise it, or give --epochs instead, to continue"
+    assert toolkit.error("train", "--resume", run) == f"{message}; {advice}"
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
-    assert "has reached its limit, --epochs 1; raise it" in toolkit.error("train", "--resume", "whole")
+    message = "has reached its limit, --epochs 1; raise it, or give --max-steps instead"
+    assert message in toolkit.error("train", "--resume", "whole")
 
 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:

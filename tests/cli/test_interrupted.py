@@ -226,5 +226,9 @@ def test_a_second_ctrl_c_ends_it_at_once(text_file: Path) -> None:
     child.send_signal(signal.SIGINT)
     _, wrong = child.communicate(timeout=30)
     assert child.returncode == 130
-    assert wrong.splitlines()[-1] == "interrupted"
+    assert wrong.splitlines()[-3:] == [
+        "stuck is saved as of step 0; what came after it is lost",
+        "next: toolkit train --resume stuck",
+        "interrupted",
+    ]
     assert "Traceback" not in wrong

@@ -15,8 +15,9 @@ import charkit
 from charkit.config import SamplingConfig
 from charkit.synonyms import ADVICE, AMBIGUOUS, SYNONYMS, suggestion
 from charkit.training.samples import TEMPERATURE
-from charkit_cli.main import COMMANDS, OTHER_COMMANDS, _app
+from charkit_cli.main import COMMANDS, _app
 from charkit_cli.typer_classes import other_names
+from charkit_cli.usage_errors import NO_COMMANDS, OTHER_COMMANDS
 from cli_support import TINY, Toolkit
 
 
@@ -139,6 +140,17 @@ def test_other_options_are_refused_with_what_leads_to_the_right_one(
         (("resume",), "did you mean 'toolkit train --resume RUN'?"),
         (("help", "train"), "did you mean 'toolkit --help'?"),
         (("ls",), "did you mean 'toolkit runs'?"),
+        (("rm", "runs/a"), "there is no command 'rm'; to delete a run, delete its directory"),
+        (("delete", "runs/a"), "there is no command 'delete'; to delete a run, delete its directory"),
+        (
+            ("train", "a.txt", "--name", "a"),
+            "unknown option --name; use --run for the directory of the new run",
+        ),
+        (
+            ("evaluate", "r", "a.txt"),
+            "unexpected extra argument: a.txt; use --text for a text to evaluate on",
+        ),
+        (("sample", "r", "a b"), "unexpected extra argument: a b; use --prime for a text to continue"),
         (("train", "--no-sample"), "use --sample-length 0"),
         (("train", "--wandb"), "use --track wandb"),
         (("train", "--quiet"), "progress goes to standard error, which 2>/dev/null discards"),
@@ -152,7 +164,7 @@ def test_words_of_other_tools_lead_to_what_there_is(
 
 
 def test_no_command_is_a_word_for_another() -> None:
-    assert not set(OTHER_COMMANDS) & set(COMMANDS)
+    assert not {*OTHER_COMMANDS, *NO_COMMANDS} & set(COMMANDS)
     assert {meant.split()[1] for meant in OTHER_COMMANDS.values()} <= {*COMMANDS, "--help", "--version"}
 
 

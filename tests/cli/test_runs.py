@@ -62,6 +62,21 @@ def test_a_run_is_a_row(toolkit: Toolkit) -> None:
     assert max(map(len, said.splitlines())) <= 90
 
 
+def test_an_unfinished_run_shows_its_planned_steps(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "2000", "--stop-at", "3", "--run", "runs/begun")
+    toolkit.ok("train", text_file, *TINY, "--max-steps", "3", "--run", "runs/ended")
+    toolkit.ok("train", text_file, *TINY, "--epochs", "9", "--stop-at", "3", "--run", "runs/by-epochs")
+    planned = {run["name"]: run["planned_steps"] for run in toolkit.json("runs")["runs"]}
+    steps_per_epoch = planned["by-epochs"] // 9
+    assert planned == {"begun": 20 * steps_per_epoch, "ended": 3, "by-epochs": 9 * steps_per_epoch}
+    result = toolkit.json("train", "--resume", "runs/by-epochs")
+    assert result["step"] == planned["by-epochs"]
+    lines = {line.split()[0]: line.split() for line in toolkit.ok("runs").out.splitlines() if line.strip()}
+    assert f"3/{planned['begun']:,}" in lines["begun"]
+    assert "3" in lines["ended"]
+    assert f"{planned['by-epochs']:,}" in lines["by-epochs"]
+
+
 @pytest.mark.usefixtures("runs")
 def test_the_order(toolkit: Toolkit) -> None:
     assert names(toolkit) == ["wide-1", "small-1"]

@@ -59,6 +59,9 @@ def test_greedy_needs_no_luck(toolkit: Toolkit, run: Path) -> None:
         toolkit.ok("sample", run, "--temperature", "0", "--length", "40", "--seed", seed).out for seed in "12"
     }
     assert len(said) == 1
+    without_seed = toolkit.ok("sample", run, "--temperature", "0", "--length", "40")
+    assert {without_seed.out} == said
+    assert without_seed.err == ""  # no seed is used
     for option in (("--top-k", "1"), ("--top-p", "1e-9")):
         assert toolkit.ok("sample", run, "--length", "40", "--seed", "3", *option).out in said
 

@@ -129,7 +129,8 @@ def test_where_every_trial_fails_the_status_says_so(toolkit: Toolkit, text_file:
     [
         (
             (),
-            "no sweep was given; give the path of a TOML file to start one, or --resume to continue the newest",
+            "no sweep was given; give the path of a TOML file to start one (docs/sweeping.md shows an example), or "
+            "--resume to continue the newest",
         ),
         (("absent.toml",), "the sweep file 'absent.toml' doesn't exist; give the path of a TOML file"),
         (("absent",), "the sweep file 'absent' doesn't exist; give the path of a TOML file"),

@@ -204,7 +204,10 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(toolkit: Toolkit, name
         if each != name:
             Path(each).unlink()
     message = toolkit.error("export", "r", "--out", "a.safetensors")
-    assert message == f"'{name}' already exists; replace it with --overwrite, or choose another --out"
+    assert (
+        message
+        == f"'{name}' already exists; replace it with --overwrite, or choose an --out with another name"
+    )
     toolkit.ok("export", "r", "--out", "a.safetensors", "--overwrite")
     assert {each: Path(each).read_bytes() for each in FILES} == whole
     assert sorted(path.name for path in Path().iterdir()) == sorted((*FILES, "r"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from charkit.runs.planned_end import total_steps
 from charkit.runs.run import Run
-from charkit.training.schedule import total_steps
 from charkit_cli.main import run as run_toolkit
 from charkit_sweep.commands import command_to_train
 from charkit_sweep.folder import SweepFolder

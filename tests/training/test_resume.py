@@ -19,6 +19,7 @@ from charkit.runs.pointers import point
 from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run
 from charkit.training import events
+from charkit.training.resume import FinishedRunError
 from support import SMALL, SMALL_TEXT
 from training_support import losses_of, train, weights_of
 
@@ -194,6 +195,8 @@ def test_a_request_to_stop_ends_validation_and_the_next_session_begins_with_it(t
     first = train(text_file, max_steps=30, eval_every=10, on_event=interrupt)
     assert (first.stopped_because, first.step, first.validation_loss) == ("terminated", 10, None)
     assert Run.open(first.run).checkpoint("latest")[0].progress.validation_due
+    with pytest.raises(FinishedRunError, match="is at step 10 and has reached its limit, `max_steps=5`"):
+        train(resume=first.run, max_steps=5)  # although a validation is due
     second = train(resume=first.run)
     assert losses_of(second) == losses_of(unbroken)
     reports, expected = (Run.open(result.run).records(METRICS) for result in (second, unbroken))

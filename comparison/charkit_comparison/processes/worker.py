@@ -24,10 +24,11 @@ from charkit.evaluation import evaluate
 from charkit.network import StepResult
 from charkit.notices import notices_for
 from charkit.plugins.declared import device_memory_bytes_of, versions_of
+from charkit.runs.planned_end import total_steps
 from charkit.sampling import sample_texts
 from charkit.snapshot import Snapshot
 from charkit.text.corpus import open_corpus
-from charkit.training.schedule import learning_rate_at, plan_until, total_steps
+from charkit.training.schedule import learning_rate_at, plan_until
 from charkit.training.session import training_batches
 from charkit.training.sharded_step import runner_in_process
 from charkit.training.steps import (

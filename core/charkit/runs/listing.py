@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -28,9 +28,11 @@ from charkit.runs.checkpoint_content import (
 from charkit.runs.folder_files import OpenFolder
 from charkit.runs.identity import identity
 from charkit.runs.new_folders import visible_entries
+from charkit.runs.planned_end import planned_last_step
 from charkit.runs.pointers import pointed_at
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import RUNS_FOLDER, Run
+from charkit.text.corpus import training_size
 from charkit.text.locations import last_part
 from charkit.text.prepared_manifest import MANIFEST as PREPARED_TEXT
 from charkit.weights import parameter_count
@@ -62,6 +64,9 @@ class ListedRun:
     #: When it was saved last.
     saved: datetime | None = None
     problem: str | None = None
+    #: The step at which the run is planned to end, by its settings or by the plan made for a time limit; None for an
+    #: imported run.
+    planned_steps: int | None = None
 
     @property
     def size(self) -> str:
@@ -145,11 +150,16 @@ def cells_of(run: ListedRun) -> tuple[str, ...]:
         run.text,
         run.size,
         run.backend,
-        None if run.steps is None else f"{run.steps:,}",
+        None if run.steps is None else _steps(run.steps, run.planned_steps),
         None if run.best_loss is None else f"{run.best_loss:.4f}",
         None if run.saved is None else f"{run.saved.astimezone():%Y-%m-%d %H:%M}",
     )
     return tuple(cell or "-" for cell in cells)
+
+
+def _steps(steps: int, planned: int | None) -> str:
+    """The steps taken, and those planned if some of them are left."""
+    return f"{steps:,}" if planned is None or planned <= steps else f"{steps:,}/{planned:,}"
 
 
 def _may_be_run(path: Path) -> bool:
@@ -198,10 +208,21 @@ def _listed(path: Path) -> ListedRun:
         parameters=parameter_count(run.config.model),
         backend=str(sessions[-1]["backend"]) if sessions else None,
         steps=None if progress is None else progress.step,
+        planned_steps=None if progress is None else _planned_steps(run, progress, sessions),
         best_loss=None if progress is None else progress.best_validation_loss,
         saved=_saved_at(path),
         problem=problem,
     )
+
+
+def _planned_steps(run: Run, progress: TrainingProgress, sessions: Sequence[Mapping[str, Any]]) -> int | None:
+    """The step at which the run is planned to end; None if the length of its text is not recorded."""
+    symbols = sessions[-1].get("symbols") if sessions else None
+    if symbols is None:
+        return None
+    data = run.config.data
+    steps_per_epoch = (training_size(symbols, data) - 1) // (data.batch_size * data.num_steps)
+    return planned_last_step(progress, steps_per_epoch)
 
 
 def _sessions(run: Run) -> list[dict[str, Any]]:

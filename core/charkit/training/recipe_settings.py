@@ -10,9 +10,10 @@ from charkit.durations import duration_seconds
 from charkit.recipe import Recipe, rule_of, with_batch_of_shards
 from charkit.recipe_listing import describe_settings
 from charkit.recipe_rule import Rule, eval_every, fitting_batch, most_steps, settings_by_rule
+from charkit.runs.planned_end import total_steps
 from charkit.settings import LENGTH, Settings, merge, resolve
 from charkit.text.sources import reading_without_effect
-from charkit.training.schedule import settings_without_effect, total_steps
+from charkit.training.schedule import settings_without_effect
 
 _BATCH = ("batch_size", "num_steps")
 _Given = Mapping[str, Mapping[str, Any]]

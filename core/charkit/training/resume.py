@@ -17,6 +17,7 @@ from charkit.runs.best_checkpoint import with_intact_best
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
+from charkit.runs.planned_end import planned_last_step, total_steps
 from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.settings import check_key, check_section
@@ -24,7 +25,7 @@ from charkit.text.prepared_manifest import same_encoding
 from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.patience import refuse_idle_patience
-from charkit.training.schedule import plan_until, replanned, total_steps
+from charkit.training.schedule import plan_until, replanned
 from charkit.training.session import (
     build_model,
     create_backend,
@@ -32,7 +33,6 @@ from charkit.training.session import (
     start_session,
     training_batches,
 )
-from charkit.training.session_end import planned_last_step
 from charkit.training.trainer import Trainer
 from charkit.training.workers import ALONE, Workers, computation
 
@@ -242,7 +242,7 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
     """Raises ConfigurationError where the run has reached its limit."""
     training = progress.training
     last = total_steps(training, steps_per_epoch)
-    if progress.validation_due:
+    if progress.validation_due and progress.step <= last:
         return
     if progress.step < last:
         if _planned_end_reached(progress):
@@ -253,8 +253,10 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
         return
     by_steps = training.max_steps is not None and last == training.max_steps
     limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
+    other = "`epochs`" if by_steps else "`max_steps`"
     raise FinishedRunError(
-        f"{str(run.path)!r} is at step {progress.step:,} and has reached its limit, {limit}; raise it to continue"
+        f"{str(run.path)!r} is at step {progress.step:,} and has reached its limit, {limit}; raise it, or give {other} "
+        "instead, to continue"
     )
 
 

@@ -9,12 +9,6 @@ from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.runs.checkpoint_content import SchedulePlan
 
 
-def total_steps(training: TrainingConfig, steps_per_epoch: int) -> int:
-    """The step at which the whole run ends, by epochs or by ``max_steps``, whichever is set and comes first."""
-    by_epochs = None if training.epochs is None else training.epochs * steps_per_epoch
-    return min(last for last in (by_epochs, training.max_steps) if last is not None)
-
-
 def plan_until(last_step: int, training: TrainingConfig) -> SchedulePlan:
     """The plan of a schedule that begins after the warm-up and ends at ``last_step``."""
     return SchedulePlan(step=training.warmup_steps, fraction=0.0, last_step=last_step)

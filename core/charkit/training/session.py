@@ -15,6 +15,7 @@ from charkit.errors import counted
 from charkit.notices import notices_for
 from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress
+from charkit.runs.planned_end import planned_last_step
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.runs.sessions import describe_session, mixed_before, session_differences
@@ -23,7 +24,6 @@ from charkit.text.corpus import Corpus
 from charkit.text.locations import last_part
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training import events
-from charkit.training.session_end import planned_last_step
 from charkit.training.trainer import Trainer
 from charkit.training.workers import Computation
 from charkit.weights import parameter_count

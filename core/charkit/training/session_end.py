@@ -9,18 +9,13 @@ from __future__ import annotations
 from charkit.config import TrainingConfig
 from charkit.durations import duration_seconds
 from charkit.runs.checkpoint_content import SchedulePlan, TrainingProgress
+from charkit.runs.planned_end import planned_last_step, total_steps
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.training.clock import Clock
 from charkit.training.result import StoppedBecause
-from charkit.training.schedule import plan_until, replanned, total_steps
+from charkit.training.schedule import plan_until, replanned
 from charkit.training.session_time import SessionTime
-
-
-def planned_last_step(progress: TrainingProgress, steps_per_epoch: int) -> int:
-    """The last step of a run by its settings, or by the plan of an earlier session."""
-    total = total_steps(progress.training, steps_per_epoch)
-    return total if progress.plan is None else min(total, progress.plan.last_step)
 
 
 class SessionEnd:
