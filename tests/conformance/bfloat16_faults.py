@@ -161,6 +161,21 @@ class RoundsGradientsOfBiases(Rounding):
         return backward
 
 
+class RoundsGradientsOfSingleSteps(Rounding):
+    """Rounds the gradient of the recurrent weights if there is one time step."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner = super().differentiate(forward)
+
+        def backward(weights: Any, symbols: Any, *arguments: Any) -> Any:
+            gradients, *rest = inner(weights, symbols, *arguments)
+            if self._rounds and symbols.shape[1] == 1:
+                gradients["lstm.0.weight_hh"] = rounded(gradients["lstm.0.weight_hh"])
+            return gradients, *rest
+
+        return backward
+
+
 class RoundsWeights(Rounding):
     """Rounds the weights after each update."""
 
@@ -205,6 +220,12 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         RoundsGradientsOfBiases,
         ("factors_of_the_backward_pass_are_not_rounded",),
         "the gates and cells",
+    ),
+    (
+        "gradients of single time steps that are rounded",
+        RoundsGradientsOfSingleSteps,
+        ("gradients_are_not_rounded",),
+        "not the product",
     ),
     (
         "cells that are rounded outside of training",

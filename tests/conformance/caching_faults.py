@@ -44,6 +44,19 @@ class NatsInARing(NumpyBackend):
         return backward
 
 
+class NatsOfOneStreamInARing(NumpyBackend):
+    """Returns the nats of one stream in one of eight buffers."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, ring = super().differentiate(forward), _Ring(8)
+
+        def backward(*arguments: Any) -> Any:
+            gradients, nats, after = inner(*arguments)
+            return gradients, ring.kept(nats) if len(nats) == 1 else nats, after
+
+        return backward
+
+
 class KeepsOptimizersByHash(NumpyBackend):
     """Makes one optimizer for all configurations whose numbers have the same hash."""
 
@@ -188,6 +201,12 @@ class RateFloor(optimizer_faults.Adam):
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("nats in reused buffers", NatsInARing, ("results_can_be_read_later",), "buffers"),
+    (
+        "nats of one stream in reused buffers",
+        NatsOfOneStreamInARing,
+        ("results_of_one_stream_can_be_read_later",),
+        "loss.py",
+    ),
     ("states in reused buffers", StatesInARing, ("states_can_be_read_later",), "buffers"),
     (
         "cached weights recognized by a bias",

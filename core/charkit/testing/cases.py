@@ -19,6 +19,8 @@ from charkit.weights import weight_shapes
 
 ValueT = TypeVar("ValueT")
 SEED = 20
+#: How many steps the core may take before it reads their losses.
+UNREAD_STEPS = 100
 #: Dropout of the cases with masks; at 0.5, swapping kept and dropped outputs would not show in the scale.
 DROPOUT = 0.3
 #: Units of a wide layer: just above a usual size of blocks, and no multiple of one.

@@ -8,6 +8,7 @@ import numpy as np
 
 from charkit.charrnn import CharRNN
 from charkit.network import StepResult
+from charkit.testing.cases import UNREAD_STEPS
 from charkit.testing.registry import check_precisions
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import require, require_equal
@@ -30,8 +31,6 @@ _MEMORY = _Text((0, 2, 2, 2, 2, 1, 2, 2, 2, 2), 0.02, 1500)
 #: In float64 the weights after ten steps are compared to ten digits, which is stricter.
 _PRECISIONS = ("float32", "bfloat16")
 _LEARNED_NATS = 0.05
-#: How many steps the core may take before it reads their losses.
-_UNREAD_STEPS = 100
 _SEED = 3
 _MEMORY_PRECISION = "float32"
 #: Both texts have the same shapes and configuration, so that they share compiled programs: their rates are given to
@@ -56,7 +55,7 @@ def results_can_be_read_later(subject: Subject, precision: str) -> None:
     """Losses and norms that are read up to a hundred steps later are those of their own step."""
     # The longer run, where one is made in this precision: it has a hundred steps.
     _, results = _learned(subject, precision, _MEMORY if precision == _MEMORY_PRECISION else _CYCLE)
-    early = results[-_UNREAD_STEPS:]
+    early = results[-UNREAD_STEPS:]
     late = [replace(result) for result in early]  # the same tensors, not yet read
     for name in ("nats", "gradient_norm"):
         require_equal(

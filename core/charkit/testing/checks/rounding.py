@@ -27,6 +27,10 @@ _PARTS_OF_THE_GRADIENT = ("gradient", "bias", "gate", "cell", "product")
 _COUNTING_CELL, _ADDED = 200.0, 0.25
 #: What bfloat16_rounds mentions if the cell is not that of float32.
 _PARTS_OF_THE_CELL = ("state", "cell")
+#: What bfloat16_rounds mentions if gradients of weights are not those of float32, and weights whose gradients add up
+#: products: those of the input weights may each be a single rounded operand.
+_PARTS_OF_WEIGHT_GRADIENTS = ("gradient", "product")
+_ADDED_UP = ("lstm.0.weight_hh", "output.weight")
 #: What is added to one logit so that its probability is 1.
 _FAR = 1000.0
 
@@ -175,3 +179,25 @@ def factors_of_the_backward_pass_are_not_rounded(subject: Subject, precision: st
         look_at="lstm.py: in bfloat16, only operands of products are rounded, and the gates and cells by which the "
         "backward pass multiplies are float32; or bfloat16_rounds says that they are rounded",
     )
+
+
+@check_precisions("gradients", among=("bfloat16",))
+def gradients_are_not_rounded(subject: Subject, precision: str) -> None:
+    """In bfloat16, gradients of one and of more time steps are not rounded, unless bfloat16_rounds mentions them."""
+    case = make_case(num_layers=1, vocabulary_size=600)  # the sizes of another check in bfloat16
+    parts = subject.parts(precision, case.model, case.weights)
+    if any(what in parts.backend.bfloat16_rounds for what in _PARTS_OF_WEIGHT_GRADIENTS):
+        return
+    for what, some in (("sequences", case), ("a single time step", case.steps(1))):
+        gradients = parts.gradients(*some.batch)[0]
+        for name in _ADDED_UP:
+            gradient = gradients[name]
+            changed = float(np.mean(rounded(gradient) != gradient))
+            require(
+                changed > 0.5,
+                expected=f"a gradient of {name} for {what} with the digits of float32, of which rounding to bfloat16 "
+                "changes most elements",
+                got=f"{changed:.0%} of its elements changed by rounding",
+                look_at="lstm.py and output.py: in bfloat16, only the operands of a product are rounded, not the "
+                "product; or bfloat16_rounds says that gradients are rounded",
+            )
