@@ -15,6 +15,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from charkit.training import events
+from charkit.training.interrupts import IN_WORDS
 from charkit_cli.progress import BAR_COLUMNS, FailSafeProgress, LiveProgress
 from charkit_cli.terminal_output import PrintableConsole, duration
 
@@ -137,6 +138,8 @@ class NotebookProgress:
 
     def __call__(self, event: events.Event) -> None:
         self._progress(event)
+        if isinstance(event, events.Ended) and event.reason in IN_WORDS:
+            self._output.console.print(f"stopped at step {event.step:,}; the run is saved")
         if not isinstance(event, _FREQUENT):
             self._output.draw()
 

@@ -328,6 +328,12 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # for a type checker, the names above are all that there are
+    _ELSEWHERE = {
+        **dict.fromkeys(
+            ("sample", "generate", "evaluate"), "; call the method of a run: charkit.load_run('RUN')"
+        ),
+        "load": "; to load a run, call charkit.load_run('RUN'), and for a saved CharRNN, charkit.CharRNN.load(FILE)",
+    }
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
@@ -335,7 +341,8 @@ if not TYPE_CHECKING:  # for a type checker, the names above are all that there 
 
             return version()
         if name not in _MODULES:
-            raise AttributeError(f"module 'charkit' has no attribute {name!r}")
+            advice = _ELSEWHERE.get(name, "")
+            raise AttributeError(f"module 'charkit' has no attribute {name!r}{advice}")
         value = getattr(import_module(_MODULES[name]), name)
         globals()[name] = value  # so that this is called once for each name
         return value

@@ -15,7 +15,12 @@ from charkit.errors import CharkitError, ConfigurationError, shown
 def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationError) -> Path:
     """The value as a path. Raises the error for anything but a str or a path, and for what no file can be called."""
     if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
-        raise error(f"{name} must be a path; given {shown(value)}")
+        advice = (
+            "; give its directory, in its attribute .run"
+            if isinstance(getattr(value, "run", None), Path)
+            else ""
+        )
+        raise error(f"{name} must be a path; given {shown(value)}{advice}")
     if not fspath(value):  # it would be the working directory
         raise error(f"{name} must be a non-empty path; given ''")
     found = Path(value)

@@ -95,6 +95,13 @@ class CharRNN(InferenceNetwork):
         self._assemble(config, optimizer, made, (batch_size, num_steps), seed, training=True)
         self.load_weights(initial_weights(config, seed, initialization))
 
+    def __repr__(self) -> str:
+        model = self.config
+        return (
+            f"<CharRNN: {model.num_layers} x {model.lstm_size} units, {model.vocabulary_size} symbols, "
+            f"{self.backend.name} {self.backend.precision}, step {self.step}>"
+        )
+
     @classmethod
     def from_config(
         cls,

@@ -7,7 +7,7 @@ has compiled for another network, instead of compiling it again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -166,9 +166,9 @@ class StepResult:
     """The result of one training step. Values are copied out of the framework only when they are read."""
 
     step: int
-    _backend: Backend[Any] | _Numbers
-    _nats: Any
-    _norm: Any
+    _backend: Backend[Any] | _Numbers = field(repr=False)
+    _nats: Any = field(repr=False)
+    _norm: Any = field(repr=False)
 
     @classmethod
     def of_numbers(cls, step: int, nats: Array, gradient_norm: float) -> StepResult:

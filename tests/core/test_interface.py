@@ -14,13 +14,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 
 import charkit
 from charkit import comparison
 from charkit.config import SECTION_OF, SECTIONS, SamplingConfig
 from charkit.training.result import StoppedBecause
-from support import SMALL_TEXT
+from support import SMALL, SMALL_TEXT
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -241,3 +242,27 @@ def test_the_python_of_a_page_runs(page: str, tmp_path: Path, capsys: pytest.Cap
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         exec(block, names)  # noqa: S102 - the examples of the documentation
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("sample", "charkit.load_run('RUN')"), ("load", "charkit.CharRNN.load(FILE)"), ("banana", "")],
+)
+def test_a_name_that_is_elsewhere_leads_there(name: str, advice: str) -> None:
+    with pytest.raises(AttributeError, match=f"^module 'charkit' has no attribute '{name}'") as caught:
+        getattr(charkit, name)
+    assert advice in str(caught.value)
+    assert (";" in str(caught.value)) == bool(advice)
+
+
+def test_a_result_in_place_of_its_directory_is_refused_with_what_to_give(text_file: Path) -> None:
+    result = charkit.train(text_file, **{**SMALL, "max_steps": 2})
+    with pytest.raises(charkit.ConfigurationError, match=r"give its directory, in its attribute \.run$"):
+        charkit.train(resume=result)  # type: ignore[arg-type]
+
+
+def test_objects_describe_themselves() -> None:
+    network = charkit.CharRNN(9, 2, 3, lstm_size=4, threads=1)
+    assert repr(network) == "<CharRNN: 2 x 4 units, 9 symbols, numpy float32, step 0>"
+    inputs = targets = np.zeros((2, 3), np.int32)
+    assert repr(network.train_step(inputs, targets)) == "StepResult(step=1)"

@@ -134,6 +134,8 @@ def test_steps_are_not_drawn_one_by_one(cell: Cell, monkeypatch: pytest.MonkeyPa
     assert cell.drawings == 2
     assert "interrupted: stopping once everything is saved" in cell.outputs[0]["text/plain"]
     assert "10%" in cell.outputs[0]["text/plain"]
+    show(events.Ended(100, "interrupted"))
+    assert "stopped at step 100; the run is saved" in cell.outputs[0]["text/plain"]
 
 
 def test_the_first_and_the_last_lines_stay(cell: Cell) -> None:

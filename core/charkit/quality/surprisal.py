@@ -21,9 +21,10 @@ from charkit.text.vocabulary import Vocabulary
 class Surprisal:
     """A text that was scored, with the surprisal of each of its characters.
 
-    ``characters`` and ``bits``, float64 ``(character,)``, have one entry for each character; ``positions``, int64
-    ``(character,)``, are the positions of their first symbols in the whole text, counted from 0: in characters, or in
-    bytes with a byte vocabulary, and without skipped symbols. ``evaluation`` has the totals.
+    ``characters`` and ``bits``, float64 ``(character,)``, have one entry for each character that was scored: all
+    but the first, before which there is nothing to predict it from. ``positions``, int64 ``(character,)``, are the
+    positions of their first symbols in the whole text, counted from 0: in characters, or in bytes with a byte
+    vocabulary, and without skipped symbols. ``evaluation`` has the totals.
     """
 
     characters: tuple[str, ...] = field(repr=False)

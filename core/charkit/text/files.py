@@ -102,7 +102,9 @@ def unreadable(label: str, error: Exception, advice: str = "") -> TextError:
 
 def _named(path: Path, error: Exception) -> tuple[str, str]:
     """The path for a message, and how the message ends: what is probably a text is cut short, and gets advice."""
-    if "\n" not in str(path) and getattr(error, "errno", None) != errno.ENAMETOOLONG:
+    has_suffix = path.suffix and " " not in path.suffix
+    is_probably_text = "\n" in str(path) or (" " in path.name and not has_suffix)
+    if not is_probably_text and getattr(error, "errno", None) != errno.ENAMETOOLONG:
         return repr(str(path)), ""
     advice = "; if this is the text itself, save it in a file, or give it as `string` in Python"
     return shown(str(path)), advice
