@@ -187,6 +187,8 @@ def command(
         first = "the first symbol of " if limit == 1 else f"the first {limit:,} symbols of "
     user.print(Text(f"{loaded.path}, {checkpoint} checkpoint (step {loaded.step:,}), on {first}{part}"))
     print_scores(user, scores)
+    if user.is_terminal and not baselines:
+        to_log().print("to compare the model with simple predictors, add --baselines", style="dim")
 
 
 def _check_before_scoring(

@@ -50,6 +50,8 @@ def usage_message(
     ``called`` is the command that the arguments name, if any; ``commands`` are those that there are.
     """
     if called is not None and (meant := OTHER_COMMANDS.get(called)):
+        about = next((word for word in arguments if word in commands), None) if called == "help" else None
+        meant = meant if about is None else f"toolkit {about} --help"
         return f"unknown command {called!r} (did you mean '{meant}'?); see toolkit --help"
     if called is not None and (instead := NO_COMMANDS.get(called)):
         return f"there is no command {called!r}; {instead}"

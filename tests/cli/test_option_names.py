@@ -138,7 +138,8 @@ def test_other_options_are_refused_with_what_leads_to_the_right_one(
     [
         (("generate", "--length", "5"), "unknown command 'generate' (did you mean 'toolkit sample'?)"),
         (("resume",), "did you mean 'toolkit train --resume RUN'?"),
-        (("help", "train"), "did you mean 'toolkit --help'?"),
+        (("help",), "did you mean 'toolkit --help'?"),
+        (("help", "train"), "did you mean 'toolkit train --help'?"),
         (("ls",), "did you mean 'toolkit runs'?"),
         (("rm", "runs/a"), "there is no command 'rm'; to delete a run, delete its directory"),
         (("delete", "runs/a"), "there is no command 'delete'; to delete a run, delete its directory"),

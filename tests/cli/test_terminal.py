@@ -119,6 +119,13 @@ def test_training_on_a_terminal_shows_the_sample_once(text_file: Path) -> None:
     assert "next: toolkit sample r" in said
 
 
+def test_an_evaluation_on_a_terminal_mentions_the_baselines(text_file: Path) -> None:
+    advice = "to compare the model with simple predictors, add --baselines"
+    on_a_terminal("train", str(text_file), *TINY, "--max-steps", "2", "--run", "r")
+    assert advice in " ".join(on_a_terminal("evaluate", "r").split())
+    assert advice not in " ".join(on_a_terminal("evaluate", "r", "--baselines").split())
+
+
 def test_a_model_of_bytes_sends_the_terminal_no_commands(text_file: Path) -> None:
     said = on_a_terminal(
         "train", str(text_file), *TINY, "--vocabulary", "byte", "--max-steps", "2", "--sample-length", "2000",
