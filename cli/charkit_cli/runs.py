@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit.runs.identity import identity
-from charkit.runs.listing import COLUMNS, ListedRuns, RunOrder, cells_of, list_runs
+from charkit.runs.listing import COLUMNS, ListedRun, ListedRuns, RunOrder, cells_of, list_runs
 from charkit.runs.run import RUNS_FOLDER
 from charkit.system.command_lines import joined
 from charkit_cli.options import DEFAULT, Json
@@ -23,8 +24,8 @@ EXAMPLES = ("toolkit runs", "toolkit runs --sort loss", "toolkit runs experiment
 #: Columns that are aligned to the right.
 _NUMBERS = ("size", "steps", "best loss")
 #: What shortens on a narrow terminal, to how many characters, and in which order: a text ends in an ellipsis, a heading
-#: and a time break between words, and a name goes on in the next line.
-_SHORTENED = {"text": 8, "best loss": 7, "saved": 10, "name": 12}
+#: and a time break between words, and a name goes on in the next line. Before that, times are shortened.
+_SHORTENED = {"text": 8, "best loss": 7, "name": 12, "saved": 6}
 #: What is left out where that is not enough, in this order.
 _LEFT_OUT = ("text", "backend", "size", "saved", "steps")
 _DAMAGED = "damaged"
@@ -78,20 +79,23 @@ def command(
 
 def _table(found: ListedRuns, wanted: int) -> tuple[Table, tuple[str, ...]]:
     """The runs as a table of at most so many columns of the terminal, and which of its own were left out for that."""
-    needed = _needed_widths(found)
+    rows = [dict(zip(COLUMNS, cells_of(run), strict=True)) for run in found]
+    needed = _needed_widths(found, rows)
     edges, gap = 2, 3
     if edges + sum(needed.values()) + gap * (len(needed) - 1) > wanted:
         gap = 2
-    losses = [cells_of(run)[COLUMNS.index("best loss")] for run in found]
+        rows = [row | {"saved": _short_time(run)} for run, row in zip(found, rows, strict=True)]
+        needed = _needed_widths(found, rows)
+    losses = [row["best loss"] for row in rows]
     shortened = _SHORTENED | {"best loss": max(_SHORTENED["best loss"], *map(cell_len, losses))}
     widths = _fitting(needed, wanted - edges, gap, shortened)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, gap - 2))
     for name, width in widths.items():
         table.add_column(name, justify="right" if name in _NUMBERS else "left", width=width, overflow="fold")
-    for run in found:
+    for run, row in zip(found, rows, strict=True):
         cells = {
             name: Text(cell, no_wrap=name == "text", overflow="ellipsis" if name == "text" else "fold")
-            for name, cell in zip(COLUMNS, cells_of(run), strict=True)
+            for name, cell in row.items()
         }
         if run.problem:
             cells["text" if run.text is None and "text" in widths else "saved"] = Text(_DAMAGED, style="red")
@@ -99,12 +103,17 @@ def _table(found: ListedRuns, wanted: int) -> tuple[Table, tuple[str, ...]]:
     return table, tuple(name for name in needed if name not in widths)
 
 
-def _needed_widths(found: ListedRuns) -> dict[str, int]:
+def _short_time(run: ListedRun) -> str:
+    """When the run was saved last: without the year if that is the current one, or else without the time of day."""
+    if run.saved is None:
+        return "-"
+    saved = run.saved.astimezone()
+    return f"{saved:%m-%d %H:%M}" if saved.year == datetime.now().year else f"{saved:%Y-%m-%d}"
+
+
+def _needed_widths(found: ListedRuns, rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
     """How wide each column is where nothing is shortened."""
-    rows = [COLUMNS, *map(cells_of, found)]
-    widths = {
-        name: max(map(cell_len, cells)) for name, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True)
-    }
+    widths = {name: max(map(cell_len, (name, *(row[name] for row in rows)))) for name in COLUMNS}
     if any(run.problem for run in found):
         for name in ("text", "saved"):
             widths[name] = max(widths[name], len(_DAMAGED))
