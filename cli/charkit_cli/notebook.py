@@ -144,6 +144,13 @@ class NotebookProgress:
             self._output.draw()
 
 
+def show_notice(notice: str) -> None:
+    """Shows one line that the user should read."""
+    output = NotebookOutput()
+    output.console.print(f"note: {notice}", markup=False)
+    output.draw()
+
+
 class NotebookBar:
     """Shows how much of something else is done, if it takes long enough to wonder.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from charkit.text.reading_progress import ProgressCallback
 from charkit.training.events import EventHandler
@@ -22,6 +23,15 @@ def default_event_handler() -> EventHandler | None:
     from charkit_cli.notebook import notebook_progress
 
     return notebook_progress()
+
+
+def default_notice() -> Callable[[str], None] | None:
+    """Returns a function that shows a line below the cell in a notebook; None elsewhere."""
+    if not is_notebook():
+        return None
+    from charkit_cli.notebook import show_notice
+
+    return show_notice
 
 
 def default_progress() -> ProgressCallback | None:

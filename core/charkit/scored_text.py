@@ -14,6 +14,7 @@ from charkit.argument_checks import as_paths, integer
 from charkit.config import DataConfig, check_choice
 from charkit.errors import ConfigurationError, RunError, TextError, UndecodableError
 from charkit.evaluation import first_scored
+from charkit.notebook import default_notice
 from charkit.runs.run import Run
 from charkit.text.corpus import Corpus, Split, open_corpus, open_string
 from charkit.text.reading_progress import ProgressCallback
@@ -51,6 +52,7 @@ def opened_text(
     on_notice: Callable[[str], None] | None,
 ) -> Iterator[ScoredText]:
     """Opens the text to score; the parameters and errors are those of ``LoadedRun.evaluate``."""
+    on_notice = on_notice or default_notice()
     check_choice("value for `unknown`:", unknown, get_args(Unknown))
     _check_split(split)
     if limit is not None:

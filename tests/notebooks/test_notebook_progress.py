@@ -13,7 +13,7 @@ import charkit
 from charkit import notebook
 from charkit.training import events
 from charkit_cli import notebook as drawing
-from support import SMALL
+from support import SMALL, SMALL_TEXT
 
 Content = dict[str, str]
 
@@ -86,6 +86,7 @@ def test_a_notebook_is_known_by_its_shell(
     assert notebook.is_notebook() is expected
     assert (notebook.default_event_handler() is not None) is expected
     assert (notebook.default_progress() is not None) is expected
+    assert (notebook.default_notice() is not None) is expected
 
 
 def test_without_ipython_there_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +159,19 @@ def test_a_short_evaluation_shows_no_bar(cell: Cell, text_file: Path) -> None:
     result = charkit.train(text_file, max_steps=4, threads=1, on_event=lambda _event: None, **SMALL)
     charkit.load_run(result.run).evaluate()
     assert not cell.outputs
+
+
+def test_skipped_symbols_are_counted_below_the_cell(cell: Cell, text_file: Path) -> None:
+    run = charkit.train(text_file, **{**SMALL, "max_steps": 2}, on_event=lambda _event: None).load()
+    before = len(cell.outputs)
+    run.evaluate(string=SMALL_TEXT[:50] + "\u2603" * 3, unknown="skip")
+    (shown,) = cell.outputs[before:]
+    assert "skipped symbols" in shown["text/plain"]
+    assert "3" in shown["text/plain"]
+    seen: list[str] = []
+    run.evaluate(string=SMALL_TEXT[:50] + "\u2603" * 3, unknown="skip", on_notice=seen.append)
+    assert len(seen) == 1
+    assert len(cell.outputs) == before + 1
 
 
 def test_a_long_evaluation_shows_a_bar(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
