@@ -75,6 +75,11 @@ def test_an_unfinished_run_shows_its_planned_steps(toolkit: Toolkit, text_file: 
     assert f"3/{planned['begun']:,}" in lines["begun"]
     assert "3" in lines["ended"]
     assert f"{planned['by-epochs']:,}" in lines["by-epochs"]
+    sessions = Path("runs/begun/sessions.jsonl")
+    sessions.write_text(
+        sessions.read_text("utf-8").replace('"symbols": ', '"symbols": "?", "was": '), "utf-8"
+    )
+    assert {run["name"]: run["planned_steps"] for run in toolkit.json("runs")["runs"]}["begun"] is None
 
 
 @pytest.mark.usefixtures("runs")

@@ -216,9 +216,9 @@ def _listed(path: Path) -> ListedRun:
 
 
 def _planned_steps(run: Run, progress: TrainingProgress, sessions: Sequence[Mapping[str, Any]]) -> int | None:
-    """The step at which the run is planned to end; None if the length of its text is not recorded."""
+    """The step at which the run is planned to end; None if the length of its text is not known."""
     symbols = sessions[-1].get("symbols") if sessions else None
-    if symbols is None:
+    if not isinstance(symbols, int):  # of an earlier version of charkit, or damaged
         return None
     data = run.config.data
     steps_per_epoch = (training_size(symbols, data) - 1) // (data.batch_size * data.num_steps)
