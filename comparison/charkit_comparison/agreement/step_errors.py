@@ -11,6 +11,7 @@ shapes are an error before any number is compared, since NumPy would repeat what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -79,7 +80,7 @@ def judge_step(
     for part in parts_of_step(reference, results, precision):
         gaps, limits = _gaps_and_limits(reference, part, precision)
         share = max(share, *(gaps[name] / limits[name] for name in gaps))
-        if share > 1.0:
+        if not share <= 1.0:
             named = _named(reference, part, precision, gradients_of, later_step)
             error = _error(reference, gaps, limits, precision, named)
             return StepVerdict(reference.recorded.step, share, error)
@@ -128,6 +129,8 @@ def _gaps_and_limits(
 
     if beyond():
         limits = {name: limit * reference.cancellation.get(name, 1.0) for name, limit in limits.items()}
+    if not all(map(math.isfinite, gaps.values())):
+        return gaps, limits
     for name in beyond():
         if name in SEQUENCE_AXES:
             gaps[name], limits[name] = worst_sequence(

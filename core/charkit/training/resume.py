@@ -253,10 +253,11 @@ def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) 
         return
     by_steps = training.max_steps is not None and last == training.max_steps
     limit = f"`max_steps={training.max_steps}`" if by_steps else f"`epochs={training.epochs}`"
-    other = "`epochs`" if by_steps else "`max_steps`"
+    other, its_value = ("`epochs`", training.epochs) if by_steps else ("`max_steps`", training.max_steps)
+    instead = "" if its_value is not None else f", or give {other} instead,"  # a limit that is set stays
     raise FinishedRunError(
-        f"{str(run.path)!r} is at step {progress.step:,} and has reached its limit, {limit}; raise it, or give {other} "
-        "instead, to continue"
+        f"{str(run.path)!r} is at step {progress.step:,} and has reached its limit, {limit}; raise it{instead} to "
+        "continue"
     )
 
 
