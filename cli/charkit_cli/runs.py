@@ -23,12 +23,12 @@ from charkit_cli.terminal_output import print_json, to_user
 EXAMPLES = ("toolkit runs", "toolkit runs --sort loss", "toolkit runs experiments/ --sort size --reverse")
 #: Columns that are aligned to the right.
 _NUMBERS = ("size", "steps", "best loss")
+_DAMAGED = "damaged"
 #: What shortens on a narrow terminal, to how many characters, and in which order: a text ends in an ellipsis, a heading
 #: and a time break between words, and a name goes on in the next line. Before that, times are shortened.
-_SHORTENED = {"text": 8, "best loss": 7, "name": 12, "saved": 6}
+_SHORTENED = {"text": 8, "best loss": 7, "name": 12, "saved": len(_DAMAGED)}
 #: What is left out where that is not enough, in this order.
 _LEFT_OUT = ("text", "backend", "size", "saved", "steps")
-_DAMAGED = "damaged"
 
 
 def command(
@@ -88,6 +88,7 @@ def _table(found: ListedRuns, wanted: int) -> tuple[Table, tuple[str, ...]]:
         needed = _needed_widths(found, rows)
     losses = [row["best loss"] for row in rows]
     shortened = _SHORTENED | {"best loss": max(_SHORTENED["best loss"], *map(cell_len, losses))}
+    shortened["saved"] = max(cell_len(word) for row in rows for word in (_DAMAGED, *row["saved"].split()))
     widths = _fitting(needed, wanted - edges, gap, shortened)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, gap - 2))
     for name, width in widths.items():

@@ -206,6 +206,8 @@ def command(
                         print_files(console, event.files)
                 elif isinstance(event, events.Saved):
                     saved.step = event.step
+                elif isinstance(event, events.Ended):
+                    saved.path = None  # from here on, nothing can be lost
                 show(event)
 
             result = api.train(

@@ -42,7 +42,7 @@ class SavedRun:
         """What remains of the run after it was interrupted a second time, and how to continue."""
         if self.path is not None:
             console.print(
-                f"{self.path} is saved as of step {self.step:,}; what came after it is lost", markup=False
+                f"{self.path} is saved up to step {self.step:,}; later steps are lost", markup=False
             )
             console.print(f"next: {joined(['toolkit', 'train', '--resume', str(self.path)])}", markup=False)
 

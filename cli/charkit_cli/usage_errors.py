@@ -67,7 +67,7 @@ def usage_message(
         )
     elif extra := _EXTRA_ARGUMENTS.search(error.message):
         advice = _ARGUMENT_ADVICE.get(called or "", "")
-        message = f"unexpected extra argument: {extra['words']}{advice}"
+        message = f"unexpected extra argument {shown(extra['words'])}{advice}"
     else:
         message = _wrong_value(error)
     return f"{message}; see toolkit {called} --help" if called else f"{message}; see toolkit --help"

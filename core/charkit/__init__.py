@@ -329,9 +329,9 @@ __all__ = [
 
 if not TYPE_CHECKING:  # for a type checker, the names above are all that there are
     _ELSEWHERE = {
-        **dict.fromkeys(
-            ("sample", "generate", "evaluate"), "; call the method of a run: charkit.load_run('RUN')"
-        ),
+        "sample": "; call charkit.load_run('RUN').sample(...)",
+        "generate": "; call charkit.load_run('RUN').sample(...)",
+        "evaluate": "; call charkit.load_run('RUN').evaluate(...)",
         "load": "; to load a run, call charkit.load_run('RUN'), and for a saved CharRNN, charkit.CharRNN.load(FILE)",
     }
 

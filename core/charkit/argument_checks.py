@@ -16,7 +16,7 @@ def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationE
     """The value as a path. Raises the error for anything but a str or a path, and for what no file can be called."""
     if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
         advice = (
-            "; give its directory, in its attribute .run"
+            "; pass its run attribute, the run's directory"
             if isinstance(getattr(value, "run", None), Path)
             else ""
         )

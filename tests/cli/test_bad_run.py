@@ -191,11 +191,14 @@ def test_resume_with_the_same_settings_in_other_words_is_fine(toolkit: Toolkit, 
 
 def test_resume_of_a_finished_run(toolkit: Toolkit, run: Path, text_file: Path) -> None:
     message = f"'{run}' is at step 30 and has reached its limit, --max-steps 30"
-    advice = "raise it, or give --epochs instead, to continue"
+    advice = "raise it to continue"  # its epochs are set as well
     assert toolkit.error("train", "--resume", run) == f"{message}; {advice}"
     toolkit.ok("train", text_file, *TINY, "--epochs", "1", "--run", "whole")
-    message = "has reached its limit, --epochs 1; raise it, or give --max-steps instead"
+    message = "has reached its limit, --epochs 1; raise it, or give --max-steps instead, to continue"
     assert message in toolkit.error("train", "--resume", "whole")
+    toolkit.ok("train", "--resume", "whole", "--max-steps", "100")  # the advice works
+    toolkit.ok("train", text_file, "--recipe", "auto", "--max-steps", "2", "--threads", "1", "--run", "steps")
+    assert "raise it, or give --epochs instead, to continue" in toolkit.error("train", "--resume", "steps")
 
 
 def test_a_run_that_exists(toolkit: Toolkit, run: Path, text_file: Path) -> None:

@@ -227,7 +227,7 @@ def test_a_second_ctrl_c_ends_it_at_once(text_file: Path) -> None:
     _, wrong = child.communicate(timeout=30)
     assert child.returncode == 130
     assert wrong.splitlines()[-3:] == [
-        "stuck is saved as of step 0; what came after it is lost",
+        "stuck is saved up to step 0; later steps are lost",
         "next: toolkit train --resume stuck",
         "interrupted",
     ]

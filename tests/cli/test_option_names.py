@@ -149,9 +149,9 @@ def test_other_options_are_refused_with_what_leads_to_the_right_one(
         ),
         (
             ("evaluate", "r", "a.txt"),
-            "unexpected extra argument: a.txt; use --text for a text to evaluate on",
+            "unexpected extra argument 'a.txt'; use --text for a text to evaluate on",
         ),
-        (("sample", "r", "a b"), "unexpected extra argument: a b; use --prime for a text to continue"),
+        (("sample", "r", "a b"), "unexpected extra argument 'a b'; use --prime for a text to continue"),
         (("train", "--no-sample"), "use --sample-length 0"),
         (("train", "--wandb"), "use --track wandb"),
         (("train", "--quiet"), "progress goes to standard error, which 2>/dev/null discards"),

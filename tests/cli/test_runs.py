@@ -249,6 +249,13 @@ def test_a_narrow_terminal_shows_every_name_and_loss(show: Callable[..., list[st
     assert any(line.startswith("gone-1 is damaged: it is gone") for line in lines)
 
 
+@pytest.mark.parametrize("columns", [100, 80, 60])
+def test_dates_and_damaged_break_at_no_letter(show: Callable[..., list[str]], columns: int) -> None:
+    shown = "\n".join(show([LISTED, replace(LISTED, name="anna-1" * 4), DAMAGED], columns))
+    assert "2025-12-31" in shown
+    assert re.search(r"^ gone-1 .*damaged", shown, re.MULTILINE)
+
+
 @pytest.mark.parametrize("columns", [120, 10_000])
 def test_nothing_is_shortened_where_there_is_room(show: Callable[..., list[str]], columns: int) -> None:
     row = f" {LISTED.name}   {PYTHON_REFERENCE}   2 x 128   numpy     12,345      1.2345   {cells_of(LISTED)[-1]}"

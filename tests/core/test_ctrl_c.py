@@ -116,6 +116,14 @@ def test_an_error_during_the_call_is_the_context_of_the_interruption() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_handler_that_the_call_sets_stays() -> None:
+    def other(_number: int, _frame: FrameType | None) -> None:
+        pass
+
+    postponing_ctrl_c(lambda: signal.signal(signal.SIGINT, other))
+    assert signal.getsignal(signal.SIGINT) is other
+
+
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert postponing_ctrl_c(lambda: press() or signal.getsignal(signal.SIGINT)) is signal.SIG_IGN

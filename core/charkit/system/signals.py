@@ -29,7 +29,8 @@ def signal_name(number: int) -> str:
 
 
 def postponing_ctrl_c(call: Callable[[], Result]) -> Result:
-    """Returns what the call returns. Ctrl-C during the call takes effect after it; a second Ctrl-C, at once.
+    """Returns what the call returns. Ctrl-C during the call takes effect after it; a second one, as soon as Python
+    handles signals.
 
     A signal is handled on the main thread only, so a call on another thread is never interrupted. If Python doesn't
     handle Ctrl-C, as where it ends or is ignored by the process, this changes nothing.
@@ -53,6 +54,7 @@ def postponing_ctrl_c(call: Callable[[], Result]) -> Result:
     try:
         return call()
     finally:
-        signal.signal(signal.SIGINT, handler)
+        if signal.getsignal(signal.SIGINT) is wait:  # the call has set no other
+            signal.signal(signal.SIGINT, handler)
         if waiting:
             handler(signal.SIGINT, None)

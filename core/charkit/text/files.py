@@ -102,8 +102,9 @@ def unreadable(label: str, error: Exception, advice: str = "") -> TextError:
 
 def _named(path: Path, error: Exception) -> tuple[str, str]:
     """The path for a message, and how the message ends: what is probably a text is cut short, and gets advice."""
-    has_suffix = path.suffix and " " not in path.suffix
-    is_probably_text = "\n" in str(path) or (" " in path.name and not has_suffix)
+    has_suffix = len(path.suffix) > 1 and " " not in path.suffix
+    is_sentence = " " in path.name and not has_suffix and isinstance(error, FileNotFoundError)
+    is_probably_text = "\n" in str(path) or is_sentence
     if not is_probably_text and getattr(error, "errno", None) != errno.ENAMETOOLONG:
         return repr(str(path)), ""
     advice = "; if this is the text itself, save it in a file, or give it as `string` in Python"
