@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -89,18 +90,17 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_that_returns_is_called_for_each_ctrl_c() -> None:
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_handler_that_returns_is_called_for_each_ctrl_c(times: int) -> None:
     calls = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         calls.append(number)
 
     signal.signal(signal.SIGINT, note)
-    for times in (1, 2, 3):
-        calls.clear()
-        assert postponing_ctrl_c(lambda times=times: press(times) or "done") == "done"  # type: ignore[misc]
-        assert calls == [signal.SIGINT] * times
-        assert signal.getsignal(signal.SIGINT) is note
+    postponing_ctrl_c(partial(press, times))
+    assert calls == [signal.SIGINT] * times
+    assert signal.getsignal(signal.SIGINT) is note
 
 
 def test_an_error_during_the_call_is_the_context_of_the_interruption() -> None:

@@ -258,7 +258,7 @@ def test_a_name_that_is_elsewhere_leads_there(name: str, advice: str) -> None:
 def test_a_result_in_place_of_its_directory_is_refused_with_what_to_give(text_file: Path) -> None:
     result = charkit.train(text_file, **{**SMALL, "max_steps": 2})
     with pytest.raises(charkit.ConfigurationError, match=r"pass its run attribute, the run's directory$"):
-        charkit.train(resume=result)  # type: ignore[arg-type]
+        charkit.train(resume=result)  # type: ignore[arg-type]  # what a type checker refuses too
 
 
 def test_objects_describe_themselves() -> None:
