@@ -52,8 +52,8 @@ WALLS = (
     Wall(
         "errors",
         (
-            *_core("argument_checks", "errors", "hookspecs", "keyword_suggestions", "synonyms", "version"),
-            *_core("distributed.hookspecs"),
+            *_core("argument_checks", "errors", "hookspecs", "keyword_suggestions", "path_hints", "synonyms"),
+            *_core("distributed.hookspecs", "version"),
         ),
         libraries=("pluggy",),
     ),

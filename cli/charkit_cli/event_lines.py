@@ -28,9 +28,9 @@ def describe_plan(event: events.SchedulePlanned) -> str:
     return f"the schedule ends at step {event.last_step:,}, the last one that the time limit allows"
 
 
-def describe_stopping(event: events.Stopping) -> str:
+def describe_stopping(event: events.Stopping, press_again: str = "press Ctrl-C again") -> str:
     """What happens after a signal that requests training to stop."""
-    second = "; press Ctrl-C again to quit without saving" if event.reason == "interrupted" else ""
+    second = f"; {press_again} to quit without saving" if event.reason == "interrupted" else ""
     return f"{IN_WORDS[event.reason]}: stopping once everything is saved{second}"
 
 

@@ -82,7 +82,7 @@ class NotebookOutput:
         """Draws what has not been drawn yet."""
         self.draw()
 
-    def update(self, line: Text) -> None:
+    def show(self, line: Text) -> None:
         """Replaces the line, and draws unless the last drawing was a moment ago."""
         self._line = line
         if time.monotonic() - self._drawn >= DRAW_SECONDS:
@@ -128,7 +128,8 @@ class NotebookProgress:
 
     def __init__(self) -> None:
         self._output = NotebookOutput()
-        self._progress = LiveProgress(self._output.console, self._output)
+        self._began = time.monotonic()
+        self._progress = LiveProgress(self._output.console, self._output, "press the stop button again")
 
     def __enter__(self) -> NotebookProgress:
         return self
@@ -137,6 +138,8 @@ class NotebookProgress:
         """There is nothing to restore."""
 
     def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.Reading) and time.monotonic() - self._began < SHORT_SECONDS:
+            return  # it would stay above an error, if one follows
         self._progress(event)
         if isinstance(event, events.Ended) and event.reason in IN_WORDS:
             self._output.console.print(f"stopped at step {event.step:,}; the run is saved")
@@ -170,7 +173,7 @@ class NotebookBar:
         line.append("░" * (BAR_COLUMNS - filled), style="dim")
         line.append(f" {fraction:>4.0%}", style="bold")
         line.append(f" {stage}, {duration(seconds)}", style="dim")
-        self._output.update(line)
+        self._output.show(line)
         if fraction >= 1 and self._output.is_drawn:
             self._output.draw()
 

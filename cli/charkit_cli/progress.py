@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from rich.console import Console
-from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from charkit_cli.event_lines import (
     describe_start,
     describe_stopping,
 )
+from charkit_cli.live_line import LiveLine
 from charkit_cli.printable import printable
 from charkit_cli.streams import without_long_waits
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
@@ -123,13 +123,13 @@ class PlainProgress:
         self._console.print(line, markup=False)
 
 
-class LiveLine(Protocol):
-    """Where the live line is drawn: rich's Live on a terminal, an output of a cell in a notebook."""
+class Line(Protocol):
+    """Where the live line is drawn: at the bottom of a terminal, or in an output of a notebook's cell."""
 
     def __enter__(self) -> object:
         """Begins to draw."""
 
-    def update(self, renderable: Text) -> None:
+    def show(self, line: Text) -> None:
         """Replaces the line."""
 
     def stop(self) -> None:
@@ -139,9 +139,11 @@ class LiveLine(Protocol):
 class LiveProgress:
     """One live line at the bottom; a lasting line and a sample at each validation above it."""
 
-    def __init__(self, console: Console, live: LiveLine | None = None) -> None:
-        self._console = console
-        self._live = live or Live(console=console, refresh_per_second=8, transient=True)
+    def __init__(
+        self, console: Console, live: Line | None = None, press_again: str = "press Ctrl-C again"
+    ) -> None:
+        self._console, self._press_again = console, press_again
+        self._live = live or LiveLine(console)
         self._started: events.Started | None = None
         self._metrics: events.StepMetrics | None = None
         self._validation: float | None = None
@@ -159,17 +161,17 @@ class LiveProgress:
             case events.Started():
                 self._start(event)
             case events.Reading():
-                self._live.update(Text(f"{event.stage} the text  {event.fraction:.0%}", style="dim"))
+                self._live.show(Text(f"{event.stage} the text  {event.fraction:.0%}", style="dim"))
             case events.Validating():
-                self._live.update(Text(f"validating  {event.fraction:.0%}", style="dim"))
+                self._live.show(Text(f"validating  {event.fraction:.0%}", style="dim"))
             case events.StepMetrics():
                 self._print_validation(event)
             case events.Advanced():
-                self._live.update(self._line(event))
+                self._live.show(self._line(event))
             case events.Sampled():
                 self._console.print(Padding(_sample(event), (0, 4), expand=False))
             case events.Stopping():
-                self._console.print(Text(describe_stopping(event), style="yellow"))
+                self._console.print(Text(describe_stopping(event, self._press_again), style="yellow"))
             case events.WorkerReplaced():
                 print_notices(self._console, (event.message,))
             case events.ObserverMessage():

@@ -28,6 +28,10 @@ EXAMPLES = (
     "toolkit sample runs/anna-1 --count 4 --stop '.' --json",
     r"toolkit sample runs/names-1 --count 20 --stop '\n' --plain",
 )
+_GREEDY_WITHOUT_PRIME = (
+    "at temperature 0, each character is the most likely one, which without a prime text often yields only "
+    "whitespace; give one with `prime`"
+)
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 _MAY_BE_ESCAPED = r"the escapes \n, \t, \0 and \\ are recognized"
 
@@ -106,6 +110,8 @@ def _draw(
     """Draws and prints, each piece of a single sample as it is made."""
     plan = loaded.sampling(**options)
     print_notices(to_log(), plan.notices)
+    if plan.config.temperature == 0 and not plan.prime:
+        print_notices(to_log(), [_GREEDY_WITHOUT_PRIME])
     output = streams.results()
     safe = printable if output.isatty() else str  # a pipe gets the text as it was drawn
     if as_json:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from charkit.training import events
+from charkit_cli.live_line import LiveLine
 from charkit_cli.progress import FailSafeProgress
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration
 from charkit_sweep import SweepProgress, SweepTrial
@@ -31,9 +31,7 @@ class SweepLines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = (
-            Live(console=console, refresh_per_second=8, transient=True) if console.is_interactive else None
-        )
+        self._live = LiveLine(console) if console.is_interactive else None
         self._printed_at = time.monotonic()
 
     def __enter__(self) -> SweepLines:
@@ -75,7 +73,7 @@ class SweepLines:
     def _show(self, line: Text) -> None:
         """Replaces the live line; elsewhere prints it, if nothing was printed for a while."""
         if self._live is not None:
-            self._live.update(line)
+            self._live.show(line)
         elif time.monotonic() - self._printed_at >= PLAIN_EVERY_SECONDS:
             self._print(line.plain, "")
 

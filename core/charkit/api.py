@@ -123,7 +123,8 @@ def train(
       doesn't change: a run resumed from there gets the same weights as one that never stopped
     - ``mixed_machines``: whether to accept workers whose processors or versions differ from this process's, which may
       change the last bits of the result; the run records it
-    - ``on_event``: called with every event of training (``charkit.events``)
+    - ``on_event``: called with every event of training (``charkit.events``); in a notebook, it replaces the progress
+      display, and ``on_event=lambda event: None`` shows nothing
     - ``track``: observers that record the run, such as "csv", "tensorboard", "mlflow" and "wandb", or that of an
       installed plugin. They run in separate processes; one that fails is reported and dropped
     - ``recipe``: the source of settings that are not given: a name in ``charkit.recipes()``, or the path of a TOML

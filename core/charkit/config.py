@@ -8,6 +8,7 @@ reads the values. Configuration is data: nothing here names code, a module or a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from math import inf
@@ -295,7 +296,9 @@ def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(first_problem(error)) from error
+        raise ConfigurationError(
+            first_problem(error)
+        ) from None  # pydantic's own text repeats it in many lines
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -322,6 +325,8 @@ def first_problem(error: ValidationError) -> str:
     others = error.error_count() - 1
     more = f" (and {counted(others, 'more problem')})" if others else ""
     given = "" if isinstance(first["input"], dict) else f"; given {shown(first['input'])}"
+    if first["type"] == "literal_error":
+        given += nearest(str(first["input"]), re.findall("'([^']+)'", first["ctx"]["expected"]))
     shown_place = place if place.startswith("`") else shown_name(place)
     name = f"{shown_place}{colon} " if place else ""  # a whole section has none
     return f"{name}{message}{given}{more}"
@@ -335,6 +340,8 @@ def _in_our_words(kind: str, message: str, bounds: Mapping[str, Any]) -> str:
         return "must be a mapping of keys to values"
     if kind == "extra_forbidden":
         return "is not a known key"
+    if kind == "int_from_float":
+        return "must be an integer"
     if kind == "string_pattern_mismatch" and bounds["pattern"] in _PATTERNS:
         return _PATTERNS[bounds["pattern"]]
     message = plain_bounds(message).replace("Input should be", "must be").partition(", unable to")[0]

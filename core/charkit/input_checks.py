@@ -54,6 +54,7 @@ class InputChecker:
         if not fits or (time is not None and symbols.shape[1] != time):
             raise InputError(
                 f"{name} must be a non-empty int32 array of shape {shape}; given {symbols.dtype} {symbols.shape}"
+                f"{_advice_to_convert(symbols)}"
             )
         last = self.model.vocabulary_size - 1
         if symbols.size == 1:  # a sampled symbol: reductions would take longer than its share of a step
@@ -72,6 +73,7 @@ class InputChecker:
         if not isinstance(prime, np.ndarray) or prime.ndim != 1 or prime.dtype != np.int32 or not prime.size:
             raise InputError(
                 f"prime must be a non-empty int32 array of shape (time,); given {described(prime)}"
+                f"{_advice_to_convert(prime)}"
             )
         self.symbols(prime[None], "prime")
 
@@ -201,6 +203,14 @@ class InputChecker:
                 f"learning_rate must be a number from 0 to {MOST_LEARNING_RATE}; given {shown(rate)}"
             )
         return number
+
+
+def _advice_to_convert(symbols: Any) -> str:
+    """What to do with integers of another size, such as NumPy's default."""
+    is_convertible = (
+        isinstance(symbols, np.ndarray) and symbols.dtype.kind in "iu" and symbols.dtype != np.int32
+    )
+    return "; convert it with .astype(numpy.int32)" if is_convertible else ""
 
 
 def described(value: Any) -> str:

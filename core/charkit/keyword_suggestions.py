@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -15,16 +15,30 @@ Returned = TypeVar("Returned")
 
 def suggesting_keywords(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
     """The function, whose TypeError for an unknown keyword says which one may have been meant."""
-    known = list(inspect.signature(function).parameters)
+    return advising_on_keywords(suggestion)(function)
 
-    @wraps(function)
-    def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Returned:
-        for keyword in keywords:
-            if keyword not in known:
-                raise TypeError(
-                    f"{function.__qualname__}() got an unexpected keyword argument {keyword!r}"
-                    f"{suggestion(keyword, known)}"
-                )
-        return function(*arguments, **keywords)
 
-    return checked
+def advising_on_keywords(
+    advise: Callable[[str, Collection[str]], str],
+) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
+    """A decorator: the function's TypeError for an unknown keyword ends with what ``advise`` says.
+
+    ``advise`` is called with that keyword and those that the function has.
+    """
+
+    def decorate(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+        known = list(inspect.signature(function).parameters)
+
+        @wraps(function)
+        def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Returned:
+            for keyword in keywords:
+                if keyword not in known:
+                    raise TypeError(
+                        f"{function.__qualname__}() got an unexpected keyword argument {keyword!r}"
+                        f"{advise(keyword, known)}"
+                    )
+            return function(*arguments, **keywords)
+
+        return checked
+
+    return decorate

@@ -64,7 +64,7 @@ def describe_settings(config: RunConfig, backend: str | None = None) -> str:
     parts = [
         f"{model.num_layers} x {model.lstm_size}",
         f"dropout {model.dropout:g}",
-        f"batches of {data.batch_size} x {data.num_steps}",
+        f"batches of {data.batch_size:,} x {data.num_steps:,}",
         f"learning rate {config.optimizer.learning_rate:g} ({training.schedule})",
     ]
     if config.optimizer.grad_clip != OptimizerConfig().grad_clip:

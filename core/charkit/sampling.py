@@ -14,7 +14,7 @@ from charkit.text.vocabulary import Vocabulary
 
 
 class Piece(NamedTuple):
-    """New text of one of the samples drawn in parallel; ``stream`` is the number of the sample, from 0."""
+    """New text of one of the samples drawn in parallel; ``stream`` is the number of that sample, from 0."""
 
     stream: int
     text: str

@@ -105,6 +105,9 @@ AMBIGUOUS: dict[str, dict[str, str]] = {
 #: Messages about names for which there is something else, and those names.
 _ADVISED = {
     "use `epochs` for the number of passes over the text": "e",
+    "use `on_event`, which is called with every event of training": "callback callbacks hooks on_epoch_end on_step",
+    "use `on_event=lambda event: None` to hide the progress": "verbose q quiet silent progress progress_bar "
+    "show_progress disable_tqdm",
     "progress goes to standard error, which 2>/dev/null discards": "q quiet silent",
     "use `sample_length=0`": "no_sample",
     "use `track='wandb'`": "wandb wandb_log wandb_run_name",
@@ -155,8 +158,12 @@ _ADVISED = {
     "samples go to standard output; save them with > FILE, and add `plain` to leave out the headers": "out",
     "a single sample is printed as it is drawn, with or without `plain`": "stream",
 }
-#: The end of a message about each name that has no counterpart.
-ADVICE = {name: said for said, names in _ADVISED.items() for name in names.split()}
+#: The ends of messages about each name that has no counterpart: the first one that fits is said.
+ADVICE = {
+    name: [said for said, names in _ADVISED.items() if name in names.split()]
+    for names in _ADVISED.values()
+    for name in names.split()
+}
 
 
 def suggestion(given: str, known: Collection[str]) -> str:
@@ -175,10 +182,10 @@ def advice(given: str, known: Collection[str]) -> str:
         return ""
     for name in names:
         uses = [f"`{ours}` {what}" for ours, what in AMBIGUOUS.get(name, {}).items() if ours in known]
-        said = f"use {_joined(uses)}" if uses else ADVICE.get(name, "")
-        named = re.findall(r"`(\w+)", said)
-        if said and (not named or not set(named).isdisjoint(known)):
-            return f"; {said}"
+        for said in [f"use {_joined(uses)}"] if uses else ADVICE.get(name, []):
+            named = re.findall(r"`(\w+)", said)
+            if not named or not set(named).isdisjoint(known):
+                return f"; {said}"
     return ""
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 from charkit.argument_checks import as_path, integer
 from charkit.backend import available_threads
+from charkit.config import SECTION_OF
 from charkit.durations import duration_seconds
 from charkit.errors import BackendError, ConfigurationError, RunError, shown
-from charkit.keyword_suggestions import suggesting_keywords
+from charkit.keyword_suggestions import advising_on_keywords
 from charkit.machine import most_threads
 from charkit.notebook import default_progress
 from charkit.plugins import find
 from charkit.plugins.backend_creation import check_device, check_precision
 from charkit.plugins.probe import probe
 from charkit.runs.sessions import command_of_process
+from charkit.synonyms import counterpart, suggestion
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import recorded
 from charkit.text.reading_progress import ProgressCallback
@@ -33,6 +35,7 @@ from charkit_sweep.folder import (
     SweepFolder,
     check_free,
 )
+from charkit_sweep.keys import SHORT_NAMES
 from charkit_sweep.page import write_report
 from charkit_sweep.result import SweepProgress, SweepResult, SweepStoppedBecause
 from charkit_sweep.resuming import existing_folder, prepared, refuse_changes
@@ -47,8 +50,18 @@ from charkit_sweep.tpe import check_installed
 MOST_PARALLEL = 256
 
 
+def _advice(keyword: str, known: Collection[str]) -> str:
+    """Where a keyword belongs that is a setting of ``train``, or another toolkit's name for one."""
+    setting = keyword if keyword in SECTION_OF else counterpart(keyword, SECTION_OF)
+    if setting is None or counterpart(keyword, known):
+        return suggestion(keyword, known)
+    full = f"{SECTION_OF[setting]}.{setting}"
+    key = SHORT_NAMES.get(full, full)
+    return f'; set it in the spec: "fixed": {{"{key}": VALUE}}, or "axes": {{"{key}": [VALUE, ...]}}'
+
+
 # Long, since each argument has a line of documentation: that is what editors and help() show.
-@suggesting_keywords
+@advising_on_keywords(_advice)
 def sweep(
     spec: str | PathLike[str] | Mapping[str, Any] | None = None,
     *,

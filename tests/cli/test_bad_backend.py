@@ -148,6 +148,10 @@ def test_a_capability_that_is_lacking_names_who_has_it(
         "example"
     )
     message = toolkit.error("evaluate", run, "--device", "cuda:99")
+    assert message.endswith(
+        "no other installed backend supports it; a GPU needs a framework that was installed with GPU support"
+    )
+    message = toolkit.error("evaluate", run, "--device", "abacus:1")
     assert message.endswith("no other installed backend supports it")
 
 

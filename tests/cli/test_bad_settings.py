@@ -41,6 +41,11 @@ from cli_support import Toolkit
             "slope",
             "--schedule must be 'constant', 'cosine', 'linear' or 'cooldown'; given 'slope'",
         ),
+        (
+            "--schedule",
+            "cos",
+            "--schedule must be 'constant', 'cosine', 'linear' or 'cooldown'; given 'cos' (did you mean 'cosine'?)",
+        ),
         ("--cooldown-share", "0", "--cooldown-share must be above 0; given '0'"),
         (
             "--time-limit",

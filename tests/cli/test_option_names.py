@@ -177,6 +177,12 @@ def test_verbose_may_be_short(toolkit: Toolkit, text_file: Path) -> None:
     ("function", "keyword", "message"),
     [
         (charkit.compare, "steps", "compare() got an unexpected keyword argument 'steps'; use `max_steps` for"),
+        (charkit.train, "callbacks", "'callbacks'; use `on_event`, which is called with every event of training"),
+        (charkit.train, "verbose", "'verbose'; use `on_event=lambda event: None` to hide the progress"),
+        (charkit.sweep, "max_steps", """'max_steps'; set it in the spec: "fixed": {"training.max_steps": VALUE}, or"""),
+        (charkit.sweep, "hidden_size", """; set it in the spec: "fixed": {"model.lstm_size": VALUE}, or"""),
+        (charkit.sweep, "seed", """spec: "fixed": {"seed": VALUE}, or "axes": {"seed": [VALUE, ...]}"""),
+        (charkit.sweep, "max_time", "'max_time' (did you mean 'time_limit'?)"),
         (charkit.export, "output", "export() got an unexpected keyword argument 'output' (did you mean 'out'?)"),
         (charkit.import_model, "output", "(did you mean 'out'?)"),
         (charkit.list_runs, "sort_by", "(did you mean 'sort'?)"),

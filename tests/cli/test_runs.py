@@ -43,6 +43,14 @@ def names(toolkit: Toolkit, *arguments: str) -> list[str]:
     return [run["name"] for run in toolkit.json("runs", *arguments)["runs"]]
 
 
+def test_a_run_that_patience_ended_has_no_steps_left(toolkit: Toolkit, text_file: Path) -> None:
+    options = ("--learning-rate", "1e-12", "--patience", "2", "--eval-every", "2", "--max-steps", "40")
+    result = toolkit.json("train", text_file, *TINY, *options, "--run", "runs/idle")
+    assert (result["stopped_because"], result["step"]) == ("patience", 6)
+    (run,) = toolkit.json("runs")["runs"]
+    assert (run["steps"], run["planned_steps"]) == (6, 6)
+
+
 @pytest.mark.usefixtures("runs")
 def test_a_run_is_a_row(toolkit: Toolkit) -> None:
     first, second = toolkit.json("runs")["runs"]

@@ -61,7 +61,9 @@ def test_greedy_needs_no_luck(toolkit: Toolkit, run: Path) -> None:
     assert len(said) == 1
     without_seed = toolkit.ok("sample", run, "--temperature", "0", "--length", "40")
     assert {without_seed.out} == said
-    assert without_seed.err == ""  # no seed is used
+    assert without_seed.err.startswith("note: at temperature 0, each character is the most likely one")
+    assert without_seed.err.endswith("give one with --prime\n")
+    assert toolkit.ok("sample", run, "--temperature", "0", "--prime", "a").err == ""  # no seed is used
     for option in (("--top-k", "1"), ("--top-p", "1e-9")):
         assert toolkit.ok("sample", run, "--length", "40", "--seed", "3", *option).out in said
 

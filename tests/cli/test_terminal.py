@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from charkit.training import events
+from charkit_cli import live_line
+from charkit_cli.live_line import LiveLine
 from charkit_cli.printable import printable
 from charkit_cli.progress import LiveProgress, describe_start
 from charkit_cli.terminal_output import PrintableConsole, duration, short
@@ -53,6 +56,19 @@ def test_the_live_line_fits_with_room_for_ctrl_c(columns: int) -> None:
         )
     if columns >= 100:
         assert line.plain.startswith("█████████░░░░░░░ ")
+
+
+def test_the_live_line_is_drawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80)
+    with LiveLine(console) as line:
+        for number in range(50):
+            line.show(Text(f"line {number}"))
+        console.print("printed above")  # and the line anew
+        monkeypatch.setattr(live_line, "DRAW_SECONDS", 0.0)
+        line.show(Text("the last one"))
+    drawn = re.findall(r"line \d+|printed above|the last one", out.getvalue())
+    assert drawn == ["line 0", "printed above", "line 0", "the last one", "the last one"]
 
 
 def test_before_the_first_report_the_live_line_says_what_it_knows() -> None:

@@ -53,9 +53,9 @@ def test_words_of_agreement() -> None:
     two = [outcome("a", FLAT), outcome("b", APART)]
     assert verdict_of(two, examined("a", "b")) == (
         "a and b agree: 12 of 12 examined steps match the float64 reference; the curves differ by up to 0.020 nats, "
-        "no more than rounding explains (control: 0.11)."
+        "no more than rounding explains (rounding alone: 0.11)."
     )
-    assert "no more than rounding explains (control: 5.0e-3)" in verdict_of(
+    assert "no more than rounding explains (rounding alone: 5.0e-3)" in verdict_of(
         two, examined("a", "b", control=0.005)
     )
 
@@ -85,7 +85,7 @@ def test_words_of_curves_that_rounding_does_not_explain() -> None:
     )
     assert verdict_of(two, examined("a", "b", wrong=[finding])) == (
         "a and b do not agree: 12 of 12 examined steps match the float64 reference, but their losses differ by "
-        "more than rounding explains, first at step 3 (up to 2.0e3 times as much as the control); "
+        "more than rounding explains, first at step 3 (up to 2.0e3 times as much as rounding alone); "
         "where they diverge, 4 of 4 match."
     )
 
@@ -99,7 +99,8 @@ def test_words_of_curves_that_are_further_apart_and_right_at_every_step() -> Non
     assert pair.agrees is True
     assert verdict_of(two, group, explained=group.explained) == (
         "a and b agree: 12 of 12 examined steps match the float64 reference; the curves differ by up to 0.020 nats, "
-        "at some steps by more than the control, but every examined step where they diverge is correct (control: 0.11)."
+        "at some steps by more than rounding alone, but every examined step where they diverge is correct "
+        "(rounding alone: 0.11)."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from charkit.testing import interruption
+from charkit.testing.checks.concurrency import _unchanged_settings
 from charkit.testing.interruption import call_interrupting, lines_of
+from charkit.testing.tolerances import Mismatch
 
 HERE = [Path(__file__)]
 
@@ -68,3 +71,14 @@ def test_what_a_call_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="it fails"):
         call_interrupting([fail, partial(visit, [], "two")], HERE, (1, 1))
+
+
+def test_a_setting_that_was_left_changed_hides_no_change() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.001)  # as an earlier call of the same backend may have left it
+    try:
+        with pytest.raises(Mismatch, match="thread switch interval"), _unchanged_settings():
+            sys.setswitchinterval(0.001)
+        assert sys.getswitchinterval() == 0.001
+    finally:
+        sys.setswitchinterval(before)

@@ -32,7 +32,8 @@ def test_a_loaded_run_that_is_elsewhere_by_now_says_so(
     monkeypatch.chdir(text_file.parent)
     for use in (run.evaluate, lambda: run.history, lambda: run.last_step):
         with pytest.raises(
-            RunError, match="the run 'runs/small-1' is no longer there; load it again from its current path"
+            RunError,
+            match=r"the run 'runs/small-1' is no longer there \(the current directory is '.*'\); load it from its new",
         ):
             use()
 

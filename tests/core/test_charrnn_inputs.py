@@ -208,7 +208,10 @@ def calls(network: charkit.CharRNN) -> dict[str, Any]:
             np.full((3, 1), -1, np.int32),
             "indices from 0 to 6, for the 7 symbols of the model's vocabulary; given -1",
         ),
-        (np.zeros((3, 1), np.int64), r"non-empty int32 array of shape \(batch, .*\); given int64 \(3, 1\)"),
+        (
+            np.zeros((3, 1), np.int64),
+            r"non-empty int32 array of shape \(batch, .*\); given int64 \(3, 1\); convert it with \.astype",
+        ),
         (np.zeros(5, np.int32), r"given int32 \(5,\)"),
         (np.zeros((3, 0), np.int32), r"non-empty int32 array .*; given int32 \(3, 0\)"),
         ([[1], [2], [3]], "must be an int32 NumPy array of shape .*; given list"),

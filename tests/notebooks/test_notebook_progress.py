@@ -133,10 +133,22 @@ def test_steps_are_not_drawn_one_by_one(cell: Cell, monkeypatch: pytest.MonkeyPa
     assert cell.drawings == 1
     show(events.Stopping("interrupted"))
     assert cell.drawings == 2
-    assert "interrupted: stopping once everything is saved" in cell.outputs[0]["text/plain"]
+    stopping = (
+        "interrupted: stopping once everything is saved; press the stop button again to quit without saving"
+    )
+    assert stopping in " ".join(cell.outputs[0]["text/plain"].split())
     assert "10%" in cell.outputs[0]["text/plain"]
     show(events.Ended(100, "interrupted"))
     assert "stopped at step 100; the run is saved" in cell.outputs[0]["text/plain"]
+
+
+def test_an_error_while_reading_leaves_no_line(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    show = drawing.NotebookProgress()
+    show(events.Reading("reading", 0.5))
+    assert not cell.outputs
+    monkeypatch.setattr(drawing, "SHORT_SECONDS", 0.0)
+    show(events.Reading("reading", 0.75))
+    assert "75%" in cell.outputs[0]["text/plain"]
 
 
 def test_the_first_and_the_last_lines_stay(cell: Cell) -> None:

@@ -6,6 +6,7 @@ import codecs
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,18 @@ def test_a_name_is_safe_for_a_directory(tmp_path: Path, file: str, name: str) ->
 
 def test_a_path_that_is_missing() -> None:
     message = message_of(TextError, lambda: find_files(["no/such"], ["*.txt"]))
-    assert message == "there is no text at 'no/such'; give the path of a text file or directory"
+    assert message.startswith(
+        f"there is no text at 'no/such' (the current directory is {str(Path.cwd())!r}); give"
+    )
+
+
+def test_a_path_that_is_mistyped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "anna.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    for given, meant in (("ana.txt", "anna.txt"), (str(tmp_path / "Anna.txt"), str(tmp_path / "anna.txt"))):
+        message = message_of(TextError, partial(find_files, [given], ["*.txt"]))
+        assert message.startswith(f"there is no text at {given!r} (did you mean {meant!r}?); give")
+    assert "mean" not in message_of(TextError, partial(find_files, [str(tmp_path / "emma.gz")], ["*.txt"]))
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
@@ -83,7 +95,7 @@ def test_the_text_itself_in_place_of_a_path(text: str, use: Callable[[str], obje
 def test_a_long_path_is_shown_in_full() -> None:
     path = "/".join(["folder"] * 30)
     message = message_of(TextError, lambda: find_files([path], ["*.txt"]))
-    assert message == f"there is no text at {path!r}; give the path of a text file or directory"
+    assert message.startswith(f"there is no text at {path!r} (the current directory is ")
 
 
 def test_a_folder_without_a_match(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def test_a_short_text_is_memorized() -> None:
     assert "the text is short (540 symbols to train on), so the model will memorize it" in notices_of(
         600, run="short"
     )
+    shortest = notices_of(60, run="shortest")
+    assert "the text is short (54 symbols to train on), too short for a useful model" in shortest
     assert "the text is short" not in notices_of(1200)
     assert "the text is short" not in notices_of(600, init_from="short")
 

@@ -106,9 +106,9 @@ def _curves_text(largest: float, control: Control, *, is_beyond_band: bool = Fal
     judged = "no more than rounding explains"
     if is_beyond_band:
         judged = (
-            "at some steps by more than the control, but every examined step where they diverge is correct"
+            "at some steps by more than rounding alone, but every examined step where they diverge is correct"
         )
-    measured = f"(control: {tiny(control.largest_loss_difference)})"
+    measured = f"(rounding alone: {tiny(control.largest_loss_difference)})"
     return f"the curves differ by up to {tiny(largest)} nats, {judged} {measured}"
 
 
@@ -119,7 +119,9 @@ def _finding_text(
         pair = (finding.variant, finding.reference)
         factor = times.get(pair) or times.get(pair[::-1])
         beyond = (
-            "" if factor is None or isinf(factor) else f" (up to {tiny(factor)} times as much as the control)"
+            ""
+            if factor is None or isinf(factor)
+            else f" (up to {tiny(factor)} times as much as rounding alone)"
         )
         both = [one for one in group.examinations if one.variant in pair]
         return (

@@ -19,6 +19,8 @@ from charkit.system.memory import keep_freed_memory
 
 #: No capabilities are required.
 NOTHING_REQUIRED: Mapping[str, str] = MappingProxyType({})
+_NO_ALTERNATIVE = "; no other installed backend supports it"
+_ABOUT_GPUS = "; a GPU needs a framework that was installed with GPU support"
 
 
 def create(
@@ -83,9 +85,15 @@ def check_device(name: str, devices: Collection[str], device: str) -> str:
     """
     found = "cuda:0" if device == "cuda" else device
     if found not in devices:
+        others = _alternatives("devices", found, name)
+        if (
+            found.lower().startswith(("cuda", "gpu"))
+            and set(devices) == {"cpu"}
+            and others == _NO_ALTERNATIVE
+        ):
+            others += _ABOUT_GPUS
         raise BackendError(
-            f"backend {name!r} has no device {device!r} here; it has {', '.join(devices)}"
-            f"{_alternatives('devices', found, name)}"
+            f"backend {name!r} has no device {device!r} here; it has {', '.join(devices)}{others}"
         )
     return found
 
@@ -120,5 +128,5 @@ def _alternatives(
         others = probe_all([plugin for plugin in installed() if plugin.name != name])
     able = [other.name for other in others if other.name != name and wanted in getattr(other, field)]
     if not able:
-        return "; no other installed backend supports it"
+        return _NO_ALTERNATIVE
     return f"; {enumerated(able)} support{'s' if len(able) == 1 else ''} it; use `backend={able[0]!r}`, for example"

@@ -216,7 +216,10 @@ def _listed(path: Path) -> ListedRun:
 
 
 def _planned_steps(run: Run, progress: TrainingProgress, sessions: Sequence[Mapping[str, Any]]) -> int | None:
-    """The step at which the run is planned to end; None if the length of its text is not known."""
+    """The step at which the run is planned to end, or has ended; None if the length of its text is not known."""
+    patience = progress.training.patience
+    if patience is not None and progress.validations_without_gain >= patience:
+        return progress.step
     symbols = sessions[-1].get("symbols") if sessions else None
     if not isinstance(symbols, int):  # of an earlier version of charkit, or damaged
         return None

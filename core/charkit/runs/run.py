@@ -15,6 +15,7 @@ from typing import Any
 
 from charkit.config import RunConfig
 from charkit.errors import CharkitError, RunError, UndecodableError, UnknownSymbolsError, counted, reason_of
+from charkit.path_hints import hint_for_missing, hint_for_moved
 from charkit.runs import limits
 from charkit.runs.checkpoint import find_checkpoint
 from charkit.runs.checkpoint_content import Checkpoint
@@ -62,10 +63,9 @@ class Run:
     def _open(cls, path: Path) -> Run:
         if not path.exists():
             in_runs = RUNS_FOLDER / path
-            meant = f" (did you mean {str(in_runs)!r}?)" if identity(in_runs) is not None else ""
-            raise RunError(
-                f"{str(path)!r} is not a charkit run: the directory doesn't exist{meant}; give the directory of a run"
-            )
+            hint = f" (did you mean {str(in_runs)!r}?)" if identity(in_runs) else hint_for_missing(path)
+            problem = f"{str(path)!r} is not a charkit run: the directory doesn't exist{hint}"
+            raise RunError(f"{problem}; give the directory of a run")
         content = identity(path)
         if content is None and path.is_file():
             raise RunError(f"{str(path)!r} is a file, not a charkit run; give the directory of a run")
@@ -248,7 +248,7 @@ class Run:
         """Raises RunError where the run was moved, or its path is relative and the working directory has changed."""
         if not self.path.is_dir():
             raise RunError(
-                f"the run {str(self.path)!r} is no longer there; load it again from its current path"
+                f"the run {str(self.path)!r} is no longer there{hint_for_moved(self.path)}; load it from its new path"
             )
 
     def record(self, name: str, record: dict[str, Any]) -> None:

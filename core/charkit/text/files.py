@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.errors import TextError, UndecodableError, shown
+from charkit.path_hints import hint_for_missing
 from charkit.text.line_ends import LineEnds
 from charkit.text.vocabulary import Kind, code_points, utf8
 
@@ -88,7 +89,7 @@ def status_of(path: Path) -> os.stat_result:
         label, advice = _named(path, error)
         raise TextError(
             f"there is no text at {label}; give the path of a text file or directory{advice}"
-        ) from error
+        ) from None  # the message says all of it
     except (OSError, ValueError) as error:
         label, advice = _named(path, error)
         raise unreadable(label, error, advice) from error
@@ -106,7 +107,8 @@ def _named(path: Path, error: Exception) -> tuple[str, str]:
     is_sentence = " " in path.name and not has_suffix and isinstance(error, FileNotFoundError)
     is_probably_text = "\n" in str(path) or is_sentence
     if not is_probably_text and getattr(error, "errno", None) != errno.ENAMETOOLONG:
-        return repr(str(path)), ""
+        is_missing = isinstance(error, FileNotFoundError)
+        return f"{str(path)!r}{hint_for_missing(path) if is_missing else ''}", ""
     advice = "; if this is the text itself, save it in a file, or give it as `string` in Python"
     return shown(str(path)), advice
 

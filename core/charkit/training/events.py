@@ -1,5 +1,13 @@
 """The events of training, passed to event handlers; the command line displays them.
 
+    def show(event):
+        if isinstance(event, charkit.events.StepMetrics):  # the losses, every ``log_every`` steps
+            print(event.step, event.loss, event.validation_loss)
+
+    charkit.train("anna.txt", on_event=show)
+
+Reading and Started come first, Advanced after each step, and Ended at the end.
+
 An exception raised by a handler ends training without another save; the run is left at its last checkpoint. If one is
 being written at that moment, it is completed, and the handler still gets its ``Saved``.
 """

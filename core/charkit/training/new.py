@@ -51,6 +51,8 @@ from charkit.weights import initial_weights
 
 #: A text of fewer symbols is memorized, whatever the settings.
 _SHORT_TEXT_SYMBOLS = 1000
+#: From a text of fewer, a model learns little but its own pieces.
+_LEAST_USEFUL_SYMBOLS = 100
 
 
 @contextmanager
@@ -121,9 +123,14 @@ def _of_short_text(corpus: Corpus) -> tuple[str, ...]:
     symbols = corpus.split("train")[1]
     if symbols >= _SHORT_TEXT_SYMBOLS:
         return ()
+    length = f"the text is short ({counted(symbols, 'symbol')} to train on)"
+    if symbols < _LEAST_USEFUL_SYMBOLS:
+        return (
+            f"{length}, too short for a useful model: samples will repeat pieces of it; give at least a thousand "
+            "characters, or better, 100,000",
+        )
     return (
-        f"the text is short ({counted(symbols, 'symbol')} to train on), so the model will memorize it; to learn words, "
-        "a model needs about 100,000 characters",
+        f"{length}, so the model will memorize it; to learn words, a model needs about 100,000 characters",
     )
 
 

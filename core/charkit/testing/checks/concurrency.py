@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,6 +43,7 @@ _OF_ONE_CALL = (
 )
 #: What other programs may change meanwhile.
 _OF_OTHERS = (FILES,)
+_INTERVAL_FACTOR = 1.25
 
 
 @check("training")
@@ -54,11 +56,19 @@ def backends_work_at_the_same_time(subject: Subject) -> None:
 
 @contextmanager
 def _unchanged_settings() -> Iterator[None]:
-    """Raises Mismatch if settings of the process differ afterwards."""
-    pools, settings = thread_pools(), process_settings()
-    yield
-    changed = changed_thread_pools(pools, thread_pools())
-    changed += [name for name in changed_settings(settings, process_settings()) if name not in _OF_OTHERS]
+    """Raises Mismatch if settings of the process differ afterwards.
+
+    The thread switch interval is another one meanwhile: what an earlier call left changed would hide the next change.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_INTERVAL_FACTOR * interval)
+    try:
+        pools, settings = thread_pools(), process_settings()
+        yield
+        changed = changed_thread_pools(pools, thread_pools())
+        changed += [name for name in changed_settings(settings, process_settings()) if name not in _OF_OTHERS]
+    finally:
+        sys.setswitchinterval(interval)
     require(
         not changed,
         expected="the settings of the process as they were before two overlapping calls",
