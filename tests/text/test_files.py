@@ -59,10 +59,8 @@ def test_a_name_is_safe_for_a_directory(tmp_path: Path, file: str, name: str) ->
 
 
 def test_a_path_that_is_missing() -> None:
-    message = message_of(TextError, lambda: find_files(["no/such"], ["*.txt"]))
-    assert message.startswith(
-        f"there is no text at 'no/such' (the current directory is {str(Path.cwd())!r}); give"
-    )
+    message = message_of(TextError, partial(find_files, ["no/such"], ["*.txt"]))
+    assert f"no text at 'no/such' (the current directory is {str(Path.cwd())!r}); give" in message
 
 
 def test_a_path_that_is_mistyped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
