@@ -17,7 +17,8 @@ from cli_support import TINY, Toolkit
 def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
     assert (
         toolkit.error(*command, "absent.txt")
-        == "there is no text at 'absent.txt'; give the path of a text file or directory"
+        == f"there is no text at 'absent.txt' (the current directory is {str(Path.cwd())!r}); give the path of a text "
+        "file or directory"
     )
 
 

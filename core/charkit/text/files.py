@@ -89,7 +89,7 @@ def status_of(path: Path) -> os.stat_result:
         label, advice = _named(path, error)
         raise TextError(
             f"there is no text at {label}; give the path of a text file or directory{advice}"
-        ) from None  # the message says all of it
+        ) from error
     except (OSError, ValueError) as error:
         label, advice = _named(path, error)
         raise unreadable(label, error, advice) from error
