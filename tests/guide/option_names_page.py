@@ -40,7 +40,9 @@ def page() -> str:
         f"| `{_typed(_option(field))}` | {', '.join(f'`{name}`' for name in names)} |"
         for field, names in taken.items()
     ]
-    said = {name: advice(name, uses).removeprefix("; ") for name, uses in AMBIGUOUS.items()} | ADVICE
+    said = {name: advice(name, uses).removeprefix("; ") for name, uses in AMBIGUOUS.items()}
+    for name, messages in ADVICE.items():
+        said |= {name: one for one in messages if "`on_event" not in one}  # that one is of Python alone
     advised = [f"| `{_typed(name)}` | {_with_options(one)} |" for name, one in said.items()]
     return _START + "\n".join(rows) + "\n" + _ADVICE + "\n".join(advised) + "\n"
 
