@@ -42,7 +42,8 @@ def page() -> str:
     ]
     said = {name: advice(name, uses).removeprefix("; ") for name, uses in AMBIGUOUS.items()}
     for name, messages in ADVICE.items():
-        said |= {name: one for one in messages if "`on_event" not in one}  # that one is of Python alone
+        of_commands = [one for one in messages if "`on_event" not in one]  # the others are of Python alone
+        said |= dict.fromkeys([name] * len(of_commands), "; ".join(of_commands))
     advised = [f"| `{_typed(name)}` | {_with_options(one)} |" for name, one in said.items()]
     return _START + "\n".join(rows) + "\n" + _ADVICE + "\n".join(advised) + "\n"
 
