@@ -296,9 +296,8 @@ def build(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(
-            first_problem(error)
-        ) from None  # pydantic's own text repeats it in many lines
+        # Without pydantic's own error, which says the same in many lines.
+        raise ConfigurationError(first_problem(error)) from None
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from charkit.testing import interruption
-from charkit.testing.checks.concurrency import _unchanged_settings
 from charkit.testing.interruption import call_interrupting, lines_of
 from charkit.testing.tolerances import Mismatch
+from charkit.testing.unchanged_settings import unchanged_settings
 
 HERE = [Path(__file__)]
 
@@ -77,7 +77,7 @@ def test_a_setting_that_was_left_changed_hides_no_change() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.001)  # as an earlier call of the same backend may have left it
     try:
-        with pytest.raises(Mismatch, match="thread switch interval"), _unchanged_settings():
+        with pytest.raises(Mismatch, match="thread switch interval"), unchanged_settings():
             sys.setswitchinterval(0.001)
         assert sys.getswitchinterval() == 0.001
     finally:

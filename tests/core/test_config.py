@@ -198,3 +198,9 @@ def test_toml_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "notepad.toml"
     path.write_bytes(b"\xef\xbb\xbf[model]\r\nlstm_size = 8\r\n")
     assert parse_toml(path, "file") == {"model": {"lstm_size": 8}}
+
+
+def test_an_error_shows_no_traceback_of_pydantic() -> None:
+    with pytest.raises(ConfigurationError, match=r"`?batch_size`? must be an integer; given 2\.5") as caught:
+        build(DataConfig, {"batch_size": 2.5})
+    assert caught.value.__suppress_context__

@@ -43,7 +43,8 @@ def page() -> str:
     said = {name: advice(name, uses).removeprefix("; ") for name, uses in AMBIGUOUS.items()}
     for name, messages in ADVICE.items():
         of_commands = [one for one in messages if "`on_event" not in one]  # the others are of Python alone
-        said |= dict.fromkeys([name] * len(of_commands), "; ".join(of_commands))
+        if of_commands:
+            said[name] = of_commands[0]
     advised = [f"| `{_typed(name)}` | {_with_options(one)} |" for name, one in said.items()]
     return _START + "\n".join(rows) + "\n" + _ADVICE + "\n".join(advised) + "\n"
 

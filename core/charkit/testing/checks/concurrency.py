@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,18 +15,12 @@ from charkit.testing.backend_parts import Parts, Updater
 from charkit.testing.cases import case_of_equal_axes, gradients_of, make_case, unmasked_case, weights_of
 from charkit.testing.error_location import sources_of_subject
 from charkit.testing.interruption import call_interrupting, lines_of
-from charkit.testing.isolated.process_settings import (
-    FILES,
-    changed_settings,
-    changed_thread_pools,
-    process_settings,
-    thread_pools,
-)
 from charkit.testing.oracle import Oracle
 from charkit.testing.overlap import call_overlapping
 from charkit.testing.registry import check
 from charkit.testing.subject import Subject
 from charkit.testing.tolerances import BOUNDS, difference, require, require_close
+from charkit.testing.unchanged_settings import unchanged_settings
 from charkit.testing.updates import MODEL
 
 #: How many updates each thread makes, with an optimizer of other checks, which is compiled; and the size of each
@@ -41,41 +32,14 @@ _OF_ONE_CALL = (
     "lstm.py, output.py, loss.py and backend.py: where two threads of one call compute parts of a batch, each needs "
     "arrays of its own to write to, even if the parts are of equal size"
 )
-#: What other programs may change meanwhile.
-_OF_OTHERS = (FILES,)
-_INTERVAL_FACTOR = 1.25
 
 
 @check("training")
 def backends_work_at_the_same_time(subject: Subject) -> None:
     """Two backends, one of which is called in another thread while the other works, leave no setting changed."""
     backends = [subject.new("float32") for _ in range(2)]
-    with _unchanged_settings():
+    with unchanged_settings():
         call_overlapping(*backends)
-
-
-@contextmanager
-def _unchanged_settings() -> Iterator[None]:
-    """Raises Mismatch if settings of the process differ afterwards.
-
-    The thread switch interval is another one meanwhile: what an earlier call left changed would hide the next change.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_INTERVAL_FACTOR * interval)
-    try:
-        pools, settings = thread_pools(), process_settings()
-        yield
-        changed = changed_thread_pools(pools, thread_pools())
-        changed += [name for name in changed_settings(settings, process_settings()) if name not in _OF_OTHERS]
-    finally:
-        sys.setswitchinterval(interval)
-    require(
-        not changed,
-        expected="the settings of the process as they were before two overlapping calls",
-        got=f"changed: {', '.join(changed)}",
-        look_at="backend.py: compile() and differentiate(): a setting of the process that is changed during a call "
-        "needs a lock that all backends share",
-    )
 
 
 @check("training")
@@ -108,7 +72,7 @@ def networks_work_at_the_same_time(subject: Subject) -> None:
 
     for call in (predict, predict_one, score, differentiate):
         alone = [call(number) for number in range(2)]
-        with _unchanged_settings():
+        with unchanged_settings():
             together = call_alternating([partial(call, number) for number in range(2)], sources)
         for right, results in zip(alone, together, strict=True):
             _require_same(right, results, "each network, or each thread")
@@ -171,7 +135,7 @@ def networks_are_interrupted(subject: Subject) -> None:
         lines = lines_of(calls[0], sources)
         first_places = {each: len(lines) - number for number, each in enumerate(reversed(lines))}
         places = sorted(place for line, place in first_places.items() if line not in tried)
-        with _unchanged_settings():
+        with unchanged_settings():
             for pair in _halves_paired(places):
                 together = call_interrupting(calls, sources, pair)
                 for right, results in zip(alone, together, strict=True):
