@@ -1,7 +1,7 @@
 """What the documentation's site has beyond its files: parts that are generated while it is built.
 
-A page says where each part goes, by a line ``<!-- generated: NAME -->``. On a host of repositories the line is
-invisible, so such a page says in a sentence where to find the same thing there.
+A page says where each part goes, by a line ``<!-- generated: NAME -->``. The part replaces that line and everything
+up to ``<!-- end of generated -->``: what a reader of the file sees instead, who would otherwise find nothing there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "python": python_reference.part,
     "settings": settings_reference.part,
 }
-_MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+_MARK = re.compile(
+    r"^<!-- generated: (\w+) -->$.*?^<!-- end of generated -->$", re.MULTILINE | re.DOTALL
+)
 _MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NODE = re.compile(r'^ *(\w+)\["(.+)"\]$', re.MULTILINE)
 _ARROW = re.compile(r"^ *(\w+) (-->|-\.->) (\w+)$", re.MULTILINE)

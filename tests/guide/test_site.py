@@ -38,9 +38,24 @@ def test_every_page_has_its_place() -> None:
 
 
 def test_an_unknown_part_is_an_error() -> None:
-    assert site.with_generated("one\n<!-- generated: events -->\n", "page").count("| `StepMetrics` |") == 1
+    filled = site.with_generated(
+        "one\n<!-- generated: events -->\ntwo\n<!-- end of generated -->\nthree\n", "page"
+    )
+    assert filled.count("| `StepMetrics` |") == 1
+    assert "two" not in filled
+    assert filled.endswith("three\n")
     with pytest.raises(KeyError):
-        site.with_generated("<!-- generated: no_such_part -->\n", "page")
+        site.with_generated("<!-- generated: no_such_part -->\n<!-- end of generated -->\n", "page")
+
+
+def test_every_generated_part_says_in_the_file_where_else_to_look() -> None:
+    pages = {path.name: path.read_text("utf-8") for path in DOCS.rglob("*.md") if "_build" not in path.parts}
+    marked = {name for name, text in pages.items() if "<!-- generated: " in text}
+    assert marked == {f"{name}.md" for name in site.PARTS}
+    for name in marked:
+        file_only = pages[name].partition("<!-- generated: ")[2].partition("<!-- end of generated -->")[0]
+        assert "tox -e docs" in file_only, name
+        assert "tox -e docs" not in site.with_generated(pages[name], name), name
 
 
 def test_a_diagram_becomes_a_table() -> None:
