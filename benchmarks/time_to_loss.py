@@ -34,7 +34,7 @@ def _reached(validation_loss: float | None, loss: float) -> bool:
 def work(options: argparse.Namespace) -> None:
     """In the worker process: trains until the loss is reached, and prints its step, or fails."""
     import charkit
-    from charkit.training.events import StepMetrics
+    from charkit.events import StepMetrics
 
     def watch(event: Any) -> None:
         if isinstance(event, StepMetrics) and _reached(event.validation_loss, options.loss):

@@ -38,7 +38,7 @@ from benchmarks.arguments import positive_integer
 from benchmarks.ray_cluster import MEGABYTE, RayCluster, children_of, memory_use, ray_cluster, raylet_of
 from benchmarks.scaling import write
 from benchmarks.turns import machine
-from charkit.training import events
+from charkit import events
 
 BEGIN, END = "<!-- fault times: written by benchmarks/worker_faults.py -->", "<!-- end of fault times -->"
 WORKERS, STEPS, FAULT = 2, 40, 10

@@ -61,11 +61,18 @@ WALLS = (
         "foundation",
         (
             *_core(
-                "backend", "capabilities", "config", "cpu_contention", "durations", "html_tables", "machine"
+                "backend",
+                "capabilities",
+                "config",
+                "cpu_contention",
+                "durations",
+                "events",
+                "html_tables",
+                "machine",
             ),
             *_core("randomness", "recipe", "recipe_listing", "recipe_rule"),
             *_core("strict_json", "tensor_file"),
-            *_core("settings", "weights", "training.events", "training.interrupts"),
+            *_core("settings", "weights", "training.interrupts"),
             *_core("runs.debris", "runs.folder_files", "runs.files_by_path", "runs.identity", "runs.limits"),
             *_core("runs.lock", "runs.new_folders", "runs.temporary_names"),
         ),

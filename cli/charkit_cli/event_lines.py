@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from charkit import events
 from charkit.errors import counted
-from charkit.training import events
 from charkit.training.interrupts import IN_WORDS
 from charkit_cli.message_translation import translate
 from charkit_cli.terminal_output import duration

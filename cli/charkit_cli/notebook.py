@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from charkit.training import events
+from charkit import events
 from charkit.training.interrupts import IN_WORDS
 from charkit_cli.progress import BAR_COLUMNS, FailSafeProgress, LiveProgress
 from charkit_cli.terminal_output import PrintableConsole, duration

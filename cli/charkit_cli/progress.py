@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from charkit.training import events
+from charkit import events
 from charkit_cli.event_lines import (
     describe_plan,
     describe_save_failure,

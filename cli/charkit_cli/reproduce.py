@@ -10,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from charkit import events
 from charkit.reproduction import Reproduction, reproduce
 from charkit.system.command_lines import joined
-from charkit.training import events
 from charkit_cli.completion import recipe_names, run_paths
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Threads
 from charkit_cli.progress import progress_for

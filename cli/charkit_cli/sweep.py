@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from charkit.training import events
+from charkit import events
 from charkit_cli.options import DEFAULT, Device, Json
 from charkit_cli.sweep_progress import sweep_progress
 from charkit_cli.sweep_table import print_sweep

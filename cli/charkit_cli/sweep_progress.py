@@ -10,7 +10,7 @@ from typing import Any, cast
 from rich.console import Console
 from rich.text import Text
 
-from charkit.training import events
+from charkit import events
 from charkit_cli.live_line import LiveLine
 from charkit_cli.progress import FailSafeProgress
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from charkit import api
+from charkit import api, events
 from charkit.config import SECTIONS
 from charkit.errors import ConfigurationError
 from charkit.recipe import DEFAULT_RECIPE, find_recipe, settings_of_recipes
 from charkit.settings import Settings, merge, parse_assignment, read_toml
 from charkit.text.prepared_manifest import same_encoding
-from charkit.training import events
 from charkit_cli import standard_input
 from charkit_cli.completion import among, observer_names, recipe_names, run_paths
 from charkit_cli.options import DEFAULT, Device, Json, RecipeBackend, Verbose, with_options

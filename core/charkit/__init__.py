@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charkit import events as events
     from charkit.api import train as train
     from charkit.backend import Backend as Backend
     from charkit.backend import Moments as Moments
@@ -104,7 +105,6 @@ if TYPE_CHECKING:
     from charkit.text.reading_progress import ProgressCallback as ProgressCallback
     from charkit.text.vocabulary import StreamDecoder as StreamDecoder
     from charkit.text.vocabulary import Vocabulary as Vocabulary
-    from charkit.training import events as events
     from charkit.training.history import History as History
     from charkit.training.result import TrainResult as TrainResult
     from charkit.training.resume import FinishedRunError as FinishedRunError
@@ -208,7 +208,7 @@ _MODULES = {
     "check": "charkit.runs.check",
     "check_prepared": "charkit.text.preparation",
     "compare": "charkit_comparison",
-    "events": "charkit.training",
+    "events": "charkit.events",
     "export": "charkit_formats",
     "hookimpl": "charkit.hookspecs",
     "import_model": "charkit_formats",
@@ -343,7 +343,8 @@ if not TYPE_CHECKING:  # for a type checker, the names above are all that there 
         if name not in _MODULES:
             advice = _ELSEWHERE.get(name, "")
             raise AttributeError(f"module 'charkit' has no attribute {name!r}{advice}")
-        value = getattr(import_module(_MODULES[name]), name)
+        module = import_module(_MODULES[name])
+        value = module if _MODULES[name] == f"charkit.{name}" else getattr(module, name)
         globals()[name] = value  # so that this is called once for each name
         return value
 

@@ -14,13 +14,13 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.durations import MOST_STEPS
 from charkit.errors import ConfigurationError
+from charkit.events import Ended, EventHandler
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler
 from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
 from charkit.settings import checked_settings, merge, settings_from_keywords, without_none
-from charkit.training.events import Ended, EventHandler
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
 from charkit.training.new import new_run
 from charkit.training.result import TrainResult

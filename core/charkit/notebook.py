@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from charkit.events import EventHandler
 from charkit.text.reading_progress import ProgressCallback
-from charkit.training.events import EventHandler
 
 
 def is_notebook() -> bool:

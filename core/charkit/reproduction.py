@@ -13,6 +13,7 @@ from charkit.argument_checks import as_path
 from charkit.config import DataConfig
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, TextError, shown
+from charkit.events import EventHandler
 from charkit.html_tables import table_of_rows
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.loaded_run import load_run
@@ -25,7 +26,6 @@ from charkit.settings import resolve
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import is_url, recorded
 from charkit.text.sources import find_prepared
-from charkit.training.events import EventHandler
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.recipe_settings import configure
 from charkit.training.result import TrainResult

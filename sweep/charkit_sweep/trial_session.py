@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from charkit import events
 from charkit.api import train
 from charkit.errors import CharkitError, NotFiniteError, RunError, StorageError, TerminatedError
 from charkit.plugins.failures import describe_error, printable_line
@@ -29,7 +30,6 @@ from charkit.runs.identity import identity
 from charkit.runs.lock import is_held
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.interrupts import INTERRUPTIONS
 from charkit.training.result import TrainResult
 from charkit.training.resume import FinishedRunError

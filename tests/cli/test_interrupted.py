@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from charkit import events
 from charkit.runs.temporary_names import temporary_name
-from charkit.training import events
 from charkit_cli.progress import PlainProgress
 from cli_support import TINY, Toolkit, lines_of, start, wait_for, wait_for_step, weights_of
 
@@ -171,7 +171,7 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(
 ) -> None:
     """There is nothing to save yet, so it ends at once."""
     program = (
-        "import signal, sys\nfrom charkit.training import events\nfrom charkit_cli.progress import PlainProgress\n"
+        "import signal, sys\nfrom charkit import events\nfrom charkit_cli.progress import PlainProgress\n"
         "from charkit_cli.main import main\nshow = PlainProgress.__call__\n"
         "def signalled(progress, event):\n    show(progress, event)\n"
         "    assert isinstance(event, events.Reading), event\n"

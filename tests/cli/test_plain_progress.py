@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from charkit.training import events
+from charkit import events
 from charkit_cli import progress
 from charkit_cli.progress import PlainProgress
 from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, PrintableConsole

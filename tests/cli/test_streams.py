@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from charkit.training import events
+from charkit import events
 from charkit_cli import streams
 from charkit_cli.progress import FailSafeProgress, PlainProgress
 from charkit_cli.streams import FailSafeOutput, without_long_waits

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from charkit.training import events
+from charkit import events
 from charkit_cli import live_line
 from charkit_cli.live_line import LiveLine
 from charkit_cli.printable import printable

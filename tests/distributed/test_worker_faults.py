@@ -20,6 +20,7 @@ import pytest
 import safetensors.numpy
 
 import charkit
+from charkit import events
 from charkit.distributed import pool as pool_module
 from charkit.distributed import shared_folder
 from charkit.distributed.local_engine import LocalEngine
@@ -27,7 +28,6 @@ from charkit.distributed.messages import write_message
 from charkit.distributed.owned_folder import OwnedFolder
 from charkit.errors import EngineError, TerminatedError
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.result import TrainResult
 from cli_support import TINY, Toolkit, only_error
 from distributed.worker_faults import EXCEED_A_LIMIT, SLEEP, Blocks, plant

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import charkit
+from charkit import events
 from charkit.distributed import pool as pool_module
 from charkit.distributed.gradients import block_gradients
 from charkit.errors import CharkitError, ConfigurationError, EngineError
 from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.result import TrainResult
 from charkit.training.sharded_step import InProcess
 from cli_support import TINY, Toolkit

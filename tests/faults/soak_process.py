@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import charkit
+from charkit import events
 from charkit.charrnn import CharRNN
 from charkit.machine import resident_bytes
 from charkit.testing.memory import return_freed_memory
-from charkit.training import events, saving, trainer
+from charkit.training import saving, trainer
 from support import SMALL, SMALL_TEXT
 
 ROUND_STEPS = 1000

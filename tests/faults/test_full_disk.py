@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import charkit
+from charkit import events
 from charkit.runs.checkpoint import CHECKPOINTS, damage
-from charkit.training import events
 from charkit_cli.main import run as run_toolkit
 from cli_support import TINY, only_error
 from training_support import wait_for_save

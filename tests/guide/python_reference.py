@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 
 import charkit
-from charkit.training import events as training_events
+from charkit import events as training_events
 
 #: Each public name in one section. ``tests/guide/test_site.py`` holds this against ``charkit.__all__``.
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -17,9 +17,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "python": python_reference.part,
     "settings": settings_reference.part,
 }
-_MARK = re.compile(
-    r"^<!-- generated: (\w+) -->$.*?^<!-- end of generated -->$", re.MULTILINE | re.DOTALL
-)
+_MARK = re.compile(r"^<!-- generated: (\w+) -->$.*?^<!-- end of generated -->$", re.MULTILINE | re.DOTALL)
 _MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NODE = re.compile(r'^ *(\w+)\["(.+)"\]$', re.MULTILINE)
 _ARROW = re.compile(r"^ *(\w+) (-->|-\.->) (\w+)$", re.MULTILINE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import charkit
-from charkit.training import events
+from charkit import events
 from charkit_cli.main import COMMANDS
 from guide import command_reference, python_reference, settings_reference, site
 from guide.pages import DOCS, read, table_rows

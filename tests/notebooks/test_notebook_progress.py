@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 import charkit
-from charkit import notebook
-from charkit.training import events
+from charkit import events, notebook
 from charkit_cli import notebook as drawing
 from support import SMALL, SMALL_TEXT
 

@@ -17,6 +17,7 @@ import pytest
 
 from charkit.backend import Moments, State
 from charkit.errors import RunError, StorageError
+from charkit.events import StepMetrics
 from charkit.runs.checkpoint import damage, find_checkpoint, save_checkpoint, whole_checkpoints
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
 from charkit.runs.folder_files import OpenFolder
@@ -31,7 +32,6 @@ from charkit.runs.temporary_names import temporary_name
 from charkit.settings import resolve
 from charkit.snapshot import Snapshot
 from charkit.text.vocabulary import Vocabulary
-from charkit.training.events import StepMetrics
 from charkit.weights import initial_weights
 
 VOCABULARY = Vocabulary.of_text("abc")

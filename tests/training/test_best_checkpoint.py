@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 import charkit
+from charkit import events
 from charkit.distributed.pool import StepAbandonedError
 from charkit.errors import StorageError
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.pointers import pointed_at
 from charkit.runs.run import Run
-from charkit.training import events, saving, trainer
+from charkit.training import saving, trainer
 from charkit.training.result import TrainResult
 from charkit.training.saving import Saving
 from support import SMALL, SMALL_TEXT

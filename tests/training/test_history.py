@@ -14,7 +14,7 @@ import pytest
 
 import charkit
 from charkit.errors import ConfigurationError
-from charkit.training.events import StepMetrics
+from charkit.events import StepMetrics
 from charkit.training.history import COLUMNS, History
 from charkit.training.result import TrainResult
 from support import SMALL
@@ -117,7 +117,7 @@ def test_there_is_nothing_to_plot_without_reports() -> None:
 def test_a_notebook_shows_the_plot_without_pyplot() -> None:
     program = """
 import sys
-from charkit.training.events import StepMetrics
+from charkit.events import StepMetrics
 from charkit.training.history import History
 history = History([StepMetrics(1, 1, 3.0, None, 0.01, 0.5, 100.0, 1.0)])
 assert not {"matplotlib", "pandas"} & set(sys.modules)

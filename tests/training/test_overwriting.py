@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import charkit
+from charkit import events
 from charkit.errors import CharkitError, RunError, StorageError
 from charkit.runs import debris, folder_files, lock
 from charkit.runs.debris import remove_left_over_runs
 from charkit.runs.temporary_names import temporary_name, temporary_of
 from charkit.system import folder_entries, renames
-from charkit.training import events
 from training_support import train, weights_of
 
 

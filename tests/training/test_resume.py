@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import charkit
+from charkit import events
 from charkit.errors import (
     ConfigurationError,
     RunError,
@@ -18,7 +19,6 @@ from charkit.errors import (
 from charkit.runs.pointers import point
 from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.resume import FinishedRunError
 from support import SMALL, SMALL_TEXT
 from training_support import losses_of, train, weights_of

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import charkit
+from charkit import events
 from charkit.charrnn import CharRNN
 from charkit.errors import NotFiniteError, StorageError
 from charkit.runs.background_save import THREAD_NAME, BackgroundSave
@@ -28,7 +29,7 @@ from charkit.runs.checkpoint import damage
 from charkit.runs.pointers import pointed_at
 from charkit.runs.records import METRICS
 from charkit.runs.run import Run
-from charkit.training import events, saving
+from charkit.training import saving
 from charkit.training.clock import Clock
 from charkit.training.saving import Saving
 from charkit.training.trainer import Trainer

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import charkit
+from charkit import events
 from charkit.errors import ConfigurationError
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
 from charkit.runs.run import Run
-from charkit.training import events
 from support import SMALL
 from training_support import bits_of, train
 

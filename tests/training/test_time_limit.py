@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import charkit
+from charkit import events
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.errors import ConfigurationError
@@ -24,7 +25,6 @@ from charkit.runs.background_save import BackgroundSave
 from charkit.runs.checkpoint_content import SchedulePlan, TrainingProgress
 from charkit.runs.records import SCHEDULE
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.clock import Clock
 from charkit.training.result import TrainResult
 from charkit.training.schedule import fraction_at, learning_rate_at, plan_until, replanned

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import charkit
+from charkit import events
 from charkit.charrnn import CharRNN
 from charkit.errors import (
     ConfigurationError,
@@ -19,7 +20,6 @@ from charkit.errors import (
 )
 from charkit.runs.records import METRICS, SAMPLES, SESSIONS
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.interrupts import StopRequest, catching_signals
 from charkit.training.result import TrainResult
 from charkit.training.trainer import Trainer

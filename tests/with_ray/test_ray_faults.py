@@ -20,10 +20,10 @@ import pytest
 from benchmarks.ray_cluster import RayCluster, left_running, processes_of, raylet_of
 
 import charkit
+from charkit import events
 from charkit.distributed import pool as pool_module
 from charkit.errors import EngineError
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.result import TrainResult
 from distributed.worker_faults import EXCEED_A_LIMIT, SLEEP, Blocks, plant
 from support import SMALL, SMALL_TEXT
@@ -280,7 +280,7 @@ warnings.simplefilter("ignore")
 import charkit
 import charkit_ray.connection
 charkit_ray.connection._FOLDERS = Path(os.environ.get("FOLDERS", "/tmp"))
-from charkit.training import events
+from charkit import events
 
 def report(event):
     if isinstance(event, events.Saved) and event.step == 10:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from charkit.training.events import Event
+from charkit.events import Event
 
 _TYPES: dict[str, Any] = {one.__name__: one for one in get_args(Event)}
 #: The fields that JSON has no type for.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from charkit.events import Event
 from charkit.hookspecs import hookspec
-from charkit.training.events import Event
 
 #: The entry points of observers, each by the name that `track` chooses it by.
 ENTRY_POINT_GROUP = "charkit.observers"

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from charkit import events
 from charkit.errors import ConfigurationError, ObserverError, shown
 from charkit.observers.discovery import find_observer
 from charkit.observers.process import ObserverProcess
 from charkit.plugins.failures import describe_error
-from charkit.training import events
 
 #: Seconds for an observer to import its library.
 START_SECONDS = 120.0

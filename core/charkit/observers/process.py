@@ -15,12 +15,12 @@ import time
 from collections import deque
 from contextlib import suppress
 
+from charkit import events
 from charkit.observers.event_lines import to_line
 from charkit.plugins.failures import printable_line
 from charkit.system.pipes import readable
 from charkit.system.processes import kill_group, own_group
 from charkit.system.signals import signal_name
-from charkit.training import events
 
 #: Events that may wait for an observer that is slow. It is dropped when there are more.
 MOST_WAITING = 10_000

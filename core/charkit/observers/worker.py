@@ -20,12 +20,12 @@ from typing import IO, Any
 
 import pluggy
 
+from charkit import events
 from charkit.errors import ObserverError
 from charkit.observers.discovery import failure, find_observer, load_observer
 from charkit.observers.event_lines import from_line
 from charkit.plugins.failures import printable_line
 from charkit.system.processes import wait_for_end_of_parent
-from charkit.training import events
 
 #: Seconds for an observer to end after the process that trains has ended.
 GRACE_SECONDS = 60.0

@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charkit.training import events as events
     from charkit.training.result import TrainResult as TrainResult
     from charkit.training.trainer import Trainer as Trainer
 
@@ -15,8 +14,6 @@ __all__ = ["TrainResult", "Trainer"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "events":
-        return import_module("charkit.training.events")
     if name not in _MODULES:
         raise AttributeError(f"module 'charkit.training' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.errors import ConfigurationError, nearest
+from charkit.events import StepMetrics
 from charkit.html_tables import table_of_rows
-from charkit.training.events import StepMetrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

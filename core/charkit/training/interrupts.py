@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
 
+from charkit import events
 from charkit.errors import TerminatedError
 from charkit.system.signals import BREAK, HANGUP
-from charkit.training import events
 
 #: The signals that request training to stop, and the reason that is given for each.
 INTERRUPTIONS: dict[int, events.Interruption] = {

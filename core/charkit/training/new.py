@@ -21,6 +21,7 @@ from charkit.errors import (
     VocabularySizeError,
     counted,
 )
+from charkit.events import EventHandler
 from charkit.plugins.failures import backend_errors
 from charkit.recipe import Recipe
 from charkit.runs.checkpoint_content import Checkpoint, TrainingProgress
@@ -33,7 +34,6 @@ from charkit.text.corpus import Corpus, open_corpus, open_string, training_size
 from charkit.text.locations import absolute, is_url, recorded
 from charkit.text.sources import with_reading_of_prepared
 from charkit.text.vocabulary import Vocabulary
-from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.memory_estimate import with_needed_memory
 from charkit.training.patience import refuse_idle_patience

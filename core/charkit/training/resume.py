@@ -12,6 +12,7 @@ from charkit.backend_choice import BackendChoice
 from charkit.config import DERIVED, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, RunError
+from charkit.events import EventHandler
 from charkit.plugins.failures import backend_errors
 from charkit.runs.best_checkpoint import with_intact_best
 from charkit.runs.checkpoint_content import TrainingProgress
@@ -22,7 +23,6 @@ from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.settings import check_key, check_section
 from charkit.text.prepared_manifest import same_encoding
-from charkit.training.events import EventHandler
 from charkit.training.interrupts import StopRequest
 from charkit.training.patience import refuse_idle_patience
 from charkit.training.schedule import plan_until, replanned

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from charkit import events
 from charkit.durations import duration_seconds
 from charkit.errors import NotFiniteError, StorageError
 from charkit.runs.background_save import BackgroundSave, Check
@@ -17,7 +18,6 @@ from charkit.runs.model_card import trained_card
 from charkit.runs.pointers import point
 from charkit.runs.pruning import prune
 from charkit.runs.run import Run
-from charkit.training import events
 from charkit.training.clock import Clock
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from charkit import events
 from charkit.backend import Array, Backend
 from charkit.backend_choice import BackendChoice
 from charkit.capabilities import required
@@ -23,7 +24,6 @@ from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
 from charkit.text.locations import last_part
 from charkit.text.reading_progress import ProgressCallback
-from charkit.training import events
 from charkit.training.trainer import Trainer
 from charkit.training.workers import Computation
 from charkit.weights import parameter_count

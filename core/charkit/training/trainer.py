@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict
 from math import isfinite
 
+from charkit import events
 from charkit.charrnn import CharRNN
 from charkit.config import OptimizerConfig, TrainingConfig
 from charkit.distributed.pool import StepAbandonedError
@@ -18,7 +19,6 @@ from charkit.runs.records import METRICS, SAMPLES, SCHEDULE
 from charkit.runs.run import Run
 from charkit.text.batches import Batches
 from charkit.text.corpus import Corpus
-from charkit.training import events
 from charkit.training.clock import Clock
 from charkit.training.divergence import divergence_error
 from charkit.training.history import History

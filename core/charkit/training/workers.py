@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from charkit import events
 from charkit.backend_choice import BackendChoice
 from charkit.charrnn import CharRNN
 from charkit.config import RunConfig
@@ -17,7 +18,6 @@ from charkit.distributed.engine import MOST_WORKERS, Values
 from charkit.distributed.pool import WorkerPool
 from charkit.errors import ConfigurationError, counted, shown
 from charkit.settings import Settings, merge
-from charkit.training import events
 from charkit.training.interrupts import StopRequest, stopping_at_once
 from charkit.training.sharded_step import OnWorkers, ShardedSteps, runner_in_process
 from charkit.training.steps import StepRunner
