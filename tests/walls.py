@@ -117,6 +117,8 @@ WALLS = (
                 "evaluation",
                 "network_state",
                 "notices",
+                "object_hints",
+                "one_thread",
                 "sampling",
                 "snapshot",
             ),

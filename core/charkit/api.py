@@ -13,7 +13,7 @@ from charkit.argument_checks import as_path, integer
 from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.durations import MOST_STEPS
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, shown
 from charkit.events import Ended, EventHandler
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_event_handler
@@ -198,6 +198,8 @@ def train(
     chosen_workers.check()
     if stop_at is not None:
         integer("`stop_at`", stop_at, 1, MOST_STEPS)
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError(f"`on_event` must be a function of one event; given {shown(on_event)}")
     stop_request = StopRequest()
     observers = Observers(chosen_names(track), on_event or default_event_handler())
     emit = announcing_stop(observers, stop_request)

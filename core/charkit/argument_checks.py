@@ -15,11 +15,8 @@ from charkit.errors import CharkitError, ConfigurationError, shown
 def as_path(name: str, value: Any, *, error: type[CharkitError] = ConfigurationError) -> Path:
     """The value as a path. Raises the error for anything but a str or a path, and for what no file can be called."""
     if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
-        advice = (
-            "; pass its run attribute, the run's directory"
-            if isinstance(getattr(value, "run", None), Path)
-            else ""
-        )
+        held = next((each for each in ("run", "path") if isinstance(getattr(value, each, None), Path)), None)
+        advice = f"; pass its {held} attribute, the run's directory" if held else ""
         raise error(f"{name} must be a path; given {shown(value)}{advice}")
     if not fspath(value):  # it would be the working directory
         raise error(f"{name} must be a non-empty path; given ''")
@@ -42,6 +39,10 @@ def as_paths(name: str, value: Any, *, if_empty: str, advice: str) -> tuple[str 
     ``if_empty`` and ``advice`` end the messages: what else to do than to give a path.
     """
     paths: tuple[Any, ...] = (value,)
+    if callable(getattr(value, "read", None)):  # an open file, whose lines would be taken for paths
+        raise ConfigurationError(
+            f"{name} must be one or more paths; given an open file; pass its path, or {advice}"
+        )
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         paths = tuple(value)
         if not paths:

@@ -3,6 +3,8 @@
 Its inputs and outputs are NumPy arrays; between them, everything is the framework's.
 """
 
+# Over 300 lines: one class, with the documentation of its methods.
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ from charkit.input_checks import MOST_SEED, MOST_SYMBOLS, InputChecker
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
+from charkit.one_thread import one_thread_at_a_time
 from charkit.plugins.backend_creation import check_capabilities
 from charkit.randomness import dropout_masks
 from charkit.system.signals import postponing_ctrl_c
@@ -44,7 +47,8 @@ class CharRNN(InferenceNetwork):
     required capability. Every method raises InputError for arguments that don't fit, and MemoryError if memory runs
     out. A training step that fails changes nothing, except if a GPU's memory runs out within JAX's update: the network
     must then be restored from a snapshot or a file. Ctrl-C during a step raises KeyboardInterrupt once the step is
-    complete; pressed twice, it raises at once, and the network must be restored.
+    complete; pressed twice, it raises at once, and the network must be restored. Several threads may use networks at
+    the same time; those on one backend wait for each other, call by call.
     """
 
     config: ModelConfig
@@ -91,7 +95,8 @@ class CharRNN(InferenceNetwork):
         rates = {"learning_rate": learning_rate, "grad_clip": grad_clip, "weight_decay": weight_decay}
         config = build(ModelConfig, {"vocabulary_size": vocabulary_size, **shape})
         optimizer = build(OptimizerConfig, rates)
-        made = _create(BackendChoice(backend, device, threads), precision, config, optimizer)
+        needs = required(model=config, optimizer=optimizer)
+        made = BackendChoice(backend, device, threads).create(precision, needs)
         self._assemble(config, optimizer, made, (batch_size, num_steps), seed, training=True)
         self.load_weights(initial_weights(config, seed, initialization))
 
@@ -143,7 +148,8 @@ class CharRNN(InferenceNetwork):
         """
         saved = NetworkFile.read(as_path("`path`", path))
         precision = saved.precision if precision is None and isinstance(backend, str) else precision
-        made = _create(BackendChoice(backend, device, threads), precision, saved.model, saved.optimizer)
+        needs = required(model=saved.model, optimizer=saved.optimizer)
+        made = BackendChoice(backend, device, threads).create(precision, needs)
         network = cls.__new__(cls)
         shape = (saved.batch_size, saved.num_steps)
         network._assemble(saved.model, saved.optimizer, made, shape, saved.seed, training=True)
@@ -165,6 +171,14 @@ class CharRNN(InferenceNetwork):
             self.snapshot(),
         )
         saved.write(as_path("`path`", path))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CharRNN:
+        """A network with the same values on the same backend: a training step of one doesn't change the other."""
+        network = memo[id(self)] = type(self).__new__(type(self))
+        shape, able = (self.batch_size, self.num_steps), self._needs.keys() <= self.backend.capabilities
+        network._assemble(self.config, self.optimizer_config, self.backend, shape, self.seed, training=able)
+        network.restore(self.snapshot())
+        return network
 
     def _assemble(
         self,
@@ -190,6 +204,8 @@ class CharRNN(InferenceNetwork):
         self._network = Network(backend, config, optimizer if able else None)
         self.reset_state()
 
+    @suggesting_keywords
+    @one_thread_at_a_time
     def train_step(
         self,
         inputs: NDArray[np.int32],
@@ -224,13 +240,15 @@ class CharRNN(InferenceNetwork):
         return postponing_ctrl_c(update)
 
     def masks(self, step: int, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-        """The dropout masks of a step, bool ``(layer, batch, time, unit)``; None without dropout."""
+        """A step's masks, bool ``(layer, batch, time, unit)``, for a ``shape`` (batch, time); None without dropout."""
         if self.config.dropout == 0:
             return None
         step, (batch, time) = self._check.step(step), self._check.shape(shape)
         size = (self.config.num_layers, batch, time, self.config.lstm_size)
         return dropout_masks(self.seed, step, size, self.config.dropout)
 
+    @suggesting_keywords
+    @one_thread_at_a_time
     def gradients(
         self,
         inputs: NDArray[np.int32],
@@ -241,7 +259,9 @@ class CharRNN(InferenceNetwork):
     ) -> tuple[dict[str, Array], Array, State[Array]]:
         """Returns the gradient of the mean loss by weight name, the nats ``(batch, time)`` and the new state.
 
-        Changes nothing. The batch may be any slice of a larger one, with its slice of state and masks.
+        Changes nothing. Unlike in ``train_step``, the carried state is not used without ``state``, which is then zero,
+        and nothing is dropped without ``masks`` (see ``masks``). The batch may be any slice of a larger one, with its
+        slice of state and masks.
         """
         self._check.batch(inputs, targets)
         self._check.masks(masks, inputs)
@@ -256,6 +276,7 @@ class CharRNN(InferenceNetwork):
         )
         return self._convert.weights_out(gradients), self.backend.numpy(nats), self._convert.state_out(after)
 
+    @one_thread_at_a_time
     def apply_gradients(
         self,
         gradients: Mapping[str, Array],
@@ -291,9 +312,3 @@ class CharRNN(InferenceNetwork):
         rate = optimizer.learning_rate if learning_rate is None else learning_rate
         rate = self._check.learning_rate(rate)
         return self._convert.rates(rate, 1.0 - optimizer.beta1**step, 1.0 - optimizer.beta2**step)
-
-
-def _create(
-    choice: BackendChoice, precision: str | None, config: ModelConfig, optimizer: OptimizerConfig
-) -> Backend[Any]:
-    return choice.create(precision, required(model=config, optimizer=optimizer))

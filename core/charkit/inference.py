@@ -9,21 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charkit.argument_checks import integer
-from charkit.backend import Array, Backend, State
+from charkit.backend import Array, State
 from charkit.config import SamplingConfig, build
 from charkit.errors import InputError
 from charkit.input_checks import DeviceState
 from charkit.network import Network
 from charkit.network_state import NetworkState
+from charkit.one_thread import lock_of, one_thread_at_a_time
 from charkit.symbol_sampling import draw, fresh_seed
 
 
 class InferenceNetwork(NetworkState):
     """A network that scores and predicts symbols. The base of CharRNN, which makes the attributes and trains."""
 
-    backend: Backend[Any]
     _network: Network
 
+    @one_thread_at_a_time
     def initial_state(self, batch_size: int = 1, *, arrays: State[Array] | None = None) -> DeviceState:
         """A state for ``nats``, ``predict`` and ``advance``, in the framework's own tensors: zero, or from arrays.
 
@@ -37,11 +38,13 @@ class InferenceNetwork(NetworkState):
         self._check.state(arrays, batch_size)
         return DeviceState(self._convert.state_in(arrays), batch_size, self.config)
 
+    @one_thread_at_a_time
     def state_arrays(self, state: DeviceState) -> State[Array]:
         """A state of the framework's own tensors, copied out: each array ``(layer, batch, unit)``."""
         self._check.is_device_state(state)
         return self._convert.state_out(state.tensors)
 
+    @one_thread_at_a_time
     def nats(
         self, inputs: NDArray[np.int32], targets: NDArray[np.int32], state: DeviceState
     ) -> tuple[Array, DeviceState]:
@@ -60,10 +63,12 @@ class InferenceNetwork(NetworkState):
         )
         return self.backend.numpy(nats), DeviceState(after, state.batch_size, self.config)
 
+    @one_thread_at_a_time
     def predict(self, symbols: NDArray[np.int32], state: DeviceState) -> tuple[Array, DeviceState]:
         """Logits ``(batch, vocabulary)`` for what follows one symbol each, int32 ``(batch, 1)``.
 
-        ``state`` is one from ``initial_state`` or from the last call.
+        ``state`` is one from ``initial_state`` or from the last call. For the logits after each symbol of a sequence,
+        call this once for each of them, with the state of the last call.
         """
         self._check.symbols(symbols, "symbols", time=1)
         self._check.device_state(state, symbols)
@@ -76,9 +81,11 @@ class InferenceNetwork(NetworkState):
 
         The caller silences NumPy's floating-point errors.
         """
-        logits, after = self._network.predict(self._weights, self.backend.tensor(symbols), state)
-        return self.backend.numpy(logits).reshape(len(symbols), self.config.vocabulary_size), after
+        with lock_of(self.backend):  # without a decorator, whose call would take longer
+            logits, after = self._network.predict(self._weights, self.backend.tensor(symbols), state)
+            return self.backend.numpy(logits).reshape(len(symbols), self.config.vocabulary_size), after
 
+    @one_thread_at_a_time
     def advance(self, symbols: NDArray[np.int32], state: DeviceState) -> DeviceState:
         """The state after int32 ``(batch, time)`` symbols."""
         self._check.symbols(symbols, "symbols")

@@ -48,7 +48,8 @@ class InputChecker:
         shape = "(batch, time)" if time is None else f"(batch, {time})"
         if not isinstance(symbols, np.ndarray):
             raise InputError(
-                f"{name} must be an int32 NumPy array of shape {shape}; given {type(symbols).__name__}"
+                f"{name} must be an int32 NumPy array of shape {shape}; given {type(symbols).__name__}; convert it "
+                "with numpy.asarray(..., dtype=numpy.int32)"
             )
         fits = symbols.dtype == np.int32 and symbols.ndim == 2 and symbols.size > 0
         if not fits or (time is not None and symbols.shape[1] != time):

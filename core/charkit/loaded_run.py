@@ -16,7 +16,7 @@ from charkit.argument_checks import as_path
 from charkit.capabilities import required
 from charkit.charrnn import CharRNN
 from charkit.config import Precision, SamplingConfig, build, check_choice
-from charkit.errors import RunError, shown
+from charkit.errors import ConfigurationError, RunError, shown
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.plugins.failures import backend_errors
@@ -233,6 +233,11 @@ class LoadedRun(RunScoring):
 
         Raises ConfigurationError for a value out of range, and UnknownSymbolsError.
         """
+        if not isinstance(prime, str):
+            raise ConfigurationError(
+                f"`prime` must be the text to continue, as a str; given {shown(prime)}; use `length` for the number "
+                "of symbols to draw"
+            )
         given: dict[str, Any] = {"prime": prime, "length": length, "count": count, "temperature": temperature}
         given |= {"top_k": top_k, "top_p": top_p, "stop": stop, "unknown": unknown}
         config = build(SamplingConfig, given | {"seed": fresh_seed() if seed is None else seed})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from math import isfinite
 from os import PathLike
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from charkit.errors import NotFiniteError, RunError
 from charkit.evaluation import Evaluation, character_count, evaluate, symbol_counts
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.notebook import default_progress
+from charkit.object_hints import WithHints, WithoutPickling, by_name
 from charkit.plugins.failures import backend_errors
 from charkit.quality import baselines as quality_baselines
 from charkit.quality.baselines import Baseline
@@ -31,7 +33,7 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit.text.vocabulary import Unknown, Vocabulary
 
 
-class RunScoring:
+class RunScoring(WithHints, WithoutPickling):
     """A model and its run, scored on a text. The base class of LoadedRun, which sets the attributes.
 
     All methods accept the same texts: a split of the run's own text, by default "validation"; or ``text``, the path of
@@ -43,6 +45,18 @@ class RunScoring:
     All raise TextError for a text that is missing, empty or unreadable, UnknownSymbolsError, RunError if the run's own
     text is missing or has changed, and ConfigurationError for an unknown choice.
     """
+
+    _HINTS: ClassVar = by_name(
+        {
+            "call sample(...)": "generate",
+            "call evaluate(...)": "score perplexity test",
+            "call model.predict(symbols, state), with a state from model.initial_state()": "predict logits forward",
+            "call model.weights()": "weights state_dict parameters get_weights named_parameters",
+            "call charkit.train(resume=...) with the run's path": "train fit",
+            "see history, and evaluate(...)": "loss val_loss validation_loss losses",
+        }
+    )
+    _INSTEAD: ClassVar = "pass its path, and load it there with charkit.load_run(path)"
 
     _run: Run
     model: CharRNN

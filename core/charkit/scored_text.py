@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit.text.sources import find_prepared
 from charkit.text.vocabulary import Unknown
 
+#: What other libraries call the splits.
+_OTHER_SPLITS = dict.fromkeys(("val", "valid", "dev", "eval"), "validation") | {"training": "train"}
 #: A text file or folder, or several.
 TextPaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -60,6 +63,10 @@ def opened_text(
     if text is not None and string is not None:
         raise ConfigurationError("`text` names files, and `string` is the text itself; give only one of them")
     own = text is None and string is None
+    if isinstance(text, str) and text in get_args(Split) and not os.path.lexists(text):
+        raise TextError(
+            f"there is no text at {text!r}; for a split of the run's own text, give `split={text!r}`"
+        )
     with _opened(run, text, string, unknown, progress) as corpus:
         if on_notice is not None and not own:  # those about the run's own text were given when it was trained
             for line in corpus.notices:
@@ -76,7 +83,13 @@ def opened_text(
 def _check_split(split: Split | None) -> None:
     """Raises ConfigurationError for an unknown split."""
     if split is not None:
-        check_choice("split", split, get_args(Split))
+        known = list(get_args(Split))
+        meant = _OTHER_SPLITS.get(str(split))
+        if meant:
+            raise ConfigurationError(
+                f"unknown split {split!r} (did you mean {meant!r}?); choose from {', '.join(known)}"
+            )
+        check_choice("split", split, known)
 
 
 def _empty_split(corpus: Corpus, split: Split, own: bool) -> TextError:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from charkit.config import Precision
 from charkit.keyword_suggestions import suggesting_keywords
+from charkit.object_hints import WithHints, by_name
 from charkit.runs.pointers import Which
 
 if TYPE_CHECKING:
     from charkit.loaded_run import LoadedRun
 
 
-class TrainedRun:
+class TrainedRun(WithHints):
     """A result with a run in the folder ``run``."""
+
+    _HINTS: ClassVar = by_name(
+        {
+            "load the run first: result.load().sample(...)": "sample generate sampling stream",
+            "load the run first: result.load().evaluate(...)": "evaluate score perplexity",
+            "load the run first: result.load().model": "model predict weights state_dict network",
+            "use validation_loss or best_validation_loss": "val_loss best_val_loss eval_loss",
+        }
+    )
 
     run: Path
 

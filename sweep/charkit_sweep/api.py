@@ -136,9 +136,12 @@ def sweep(
         if resume is not False:
             state = prepared(folder, state, trials)
         stop_request = StopRequest()
-        scheduler = Scheduler(folder, state, parallel, limit, on_event or _bar() or _ignore)
+        bar = None if on_event else default_progress()
+        scheduler = Scheduler(folder, state, parallel, limit, on_event or _shown_by(bar))
         with catching_signals(stop_request):
             reason = scheduler.run(stop_request)
+        if bar is not None and reason == "done":
+            bar("sweep", 1.0)  # trials that were stopped early leave it below
         result = result_of(folder, scheduler.state, reason)
         write_report(result, folder)
         return result
@@ -269,11 +272,6 @@ def _state(folder: SweepFolder, entries: Iterable[journal.Entry]) -> SweepState:
         raise RunError(f"{str(folder.path)!r} is damaged: {error}") from error
 
 
-def _bar() -> Callable[[SweepProgress], None] | None:
-    """What shows a bar below the cell of a notebook; None elsewhere."""
-    progress = default_progress()
-    return None if progress is None else lambda event: progress("sweep", event.fraction)
-
-
-def _ignore(_event: SweepProgress) -> None:
-    """Shows nothing: a library prints only what it is asked to."""
+def _shown_by(bar: ProgressCallback | None) -> Callable[[SweepProgress], None]:
+    """What shows the sweep by a bar; nothing without one, since a library prints only what it is asked to."""
+    return (lambda _event: None) if bar is None else lambda event: bar("sweep", event.fraction)

@@ -52,6 +52,8 @@ def test_a_run_that_is_given_itself_is_a_text() -> None:
     for text in ("runs/r-1", "runs/r-1/text.txt"):
         with open_corpus(DataConfig(text=(text,))) as corpus:
             assert text_of(corpus) == SMALL_TEXT
+            is_run = [notice for notice in corpus.notices if notice.startswith("'runs/r-1' is a run")]
+            assert len(is_run) == (text == "runs/r-1")
     message = message_of(TextError, lambda: find_files(["runs"], ["*.txt"]))
     assert message == (
         "the directory 'runs' has files that match '*.txt' only in runs, which are skipped; give another `glob`, or "

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import charkit
 from charkit.errors import ConfigurationError
@@ -107,6 +108,16 @@ def test_a_plot_shows_the_learning_rate_if_it_changes() -> None:
     losses, rates = History([record(10, 3.0), record(20, 2.5, rate=0.005)]).plot().axes
     assert [line.get_label() for line in losses.lines] == ["training"]
     assert rates.lines[0].get_ydata().tolist() == [0.01, 0.005]
+
+
+def test_a_plot_goes_on_axes_of_the_caller(history: History, trained: TrainResult) -> None:
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert history.plot(ax=left) is figure
+    assert [line.get_label() for line in left.lines] == ["training", "validation"]
+    assert (left.get_xlabel(), left.get_ylabel()) == ("step", "loss (nats per symbol)")
+    assert trained.plot(right) is figure
+    assert right.lines
 
 
 def test_there_is_nothing_to_plot_without_reports() -> None:

@@ -147,10 +147,12 @@ def open_string(
     Raises ConfigurationError for anything but a str.
     """
     if not isinstance(text, str):
-        raise ConfigurationError(
-            f"`string` must be the text as a str; given {type(text).__name__}; decode bytes first, as in "
-            "data.decode('utf-8')"
-        )
+        advice = "join texts first, as in '\\n'.join(texts)"
+        if isinstance(text, bytes | bytearray):
+            advice = "decode bytes first, as in data.decode('utf-8')"
+        elif hasattr(text, "read"):
+            advice = "read the file first, as in file.read()"
+        raise ConfigurationError(f"`string` must be the text as a str; given {type(text).__name__}; {advice}")
     found = SourceText([Source.of_string(text)], data, "text", "utf-8")
     return open_source(found, Wanted(vocabulary, unknown, extend, progress), SymbolsFile.without_name)
 

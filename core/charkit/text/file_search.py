@@ -97,11 +97,12 @@ class _Runs:
         """The outermost run that a path in the folder lies in; None where there is none."""
         parent = path.parent
         if parent not in self._known:
-            self._known[parent] = self.around(parent) or (parent if _is_run(parent) else None)
+            self._known[parent] = self.around(parent) or (parent if is_run(parent) else None)
         return self._known[parent]
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Whether the folder is a run, by its configuration."""
     return os.path.lexists(folder / "config.json") and identity(folder) is not None
 
 

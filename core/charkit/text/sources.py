@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from charkit.config import DataConfig
 from charkit.errors import ConfigurationError, TextError, shown
-from charkit.text.file_search import find_files, unreadable_folders
+from charkit.text.file_search import find_files, is_run, unreadable_folders
 from charkit.text.files import Format, Pass, Source
 from charkit.text.locations import is_url, name_of, recorded
 from charkit.text.prepared import Folder, PreparedText, local_folder
@@ -73,6 +73,12 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
     if unreadable:
         first = f"{str(unreadable[0].filename)!r} ({unreadable[0].strerror})"
         notices += (_skipped(len(unreadable), "unreadable directory", "unreadable directories", first),)
+    notices += tuple(
+        f"{str(path)!r} is a run, and its text files were read; to continue a run, use `resume` "
+        "(--resume on the command line)"
+        for path in map(Path, paths)
+        if path.is_dir() and is_run(path)
+    )
     if runs := found_files.runs:
         notices += (_skipped(len(runs), "run", "runs", repr(str(runs[0]))),)
     sources = tuple(source for _, source in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from charkit.events import StepMetrics
 from charkit.html_tables import table_of_rows
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
@@ -119,17 +120,22 @@ class History(Sequence[StepMetrics]):
             ) from error
         return pd.DataFrame({name: self._column(name) for name in COLUMNS})
 
-    def plot(self) -> Figure:
+    def plot(self, ax: Axes | None = None) -> Figure:
         """Plots the loss and the validation loss over the steps, and below them the learning rate if it changes.
 
         The figure is independent of pyplot: a notebook shows it as a cell's value, and ``savefig`` writes it to a file.
-        Raises ConfigurationError for an empty history.
+        With ``ax``, matplotlib axes such as those of ``pyplot.subplots()``, the losses alone are plotted there, and the
+        figure is that of the axes. Raises ConfigurationError for an empty history.
         """
         if not self:
             raise ConfigurationError("there is nothing to plot: the history has no reports yet; train first")
-        from charkit.training.plot import plot_history
+        from charkit.training.plot import plot_history, plot_losses
 
-        return plot_history({name: self._column(name) for name in COLUMNS})
+        columns = {name: self._column(name) for name in COLUMNS}
+        if ax is None:
+            return plot_history(columns)
+        plot_losses(ax, columns)
+        return cast("Figure", ax.figure)
 
     def _column(self, name: str) -> NDArray[Any]:
         """A column as a new array."""

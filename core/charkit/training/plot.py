@@ -31,6 +31,13 @@ class NotebookFigure(Figure):
         return file.getvalue(), {"width": round(width), "height": round(height)}
 
 
+def plot_losses(axes: Axes, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Plots the loss and the validation loss over the steps on axes of the caller, whose style stays the caller's."""
+    _plot_losses(axes, columns)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats per symbol)")
+
+
 def plot_history(columns: Mapping[str, NDArray[Any]]) -> Figure:
     """Plots the loss and the validation loss over the steps, and below them the learning rate if it changes.
 
@@ -48,6 +55,7 @@ def plot_history(columns: Mapping[str, NDArray[Any]]) -> Figure:
     else:
         losses = bottom = figure.subplots()
     _plot_losses(losses, columns)
+    losses.legend(frameon=False, labelcolor=TEXT, loc="upper right")
     _dress(losses, "loss (nats per symbol)")
     bottom.set_xlabel("step", color=TEXT)
     return figure
@@ -69,7 +77,7 @@ def _plot_losses(axes: Axes, columns: Mapping[str, NDArray[Any]]) -> None:
             markersize=4,
             label="validation",
         )
-    axes.legend(frameon=False, labelcolor=TEXT, loc="upper right")
+    axes.legend(frameon=False, loc="upper right")
 
 
 def _dress(axes: Axes, label: str) -> None:

@@ -11,6 +11,7 @@ from charkit.trained_run import TrainedRun
 from charkit.training.history import History
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -36,9 +37,9 @@ class TrainResult(TrainedRun):
     stopped_because: StoppedBecause
     history: History = field(repr=False)
 
-    def plot(self) -> Figure:
-        """Plots the history: ``result.history.plot()``. Raises ConfigurationError if it has no reports."""
-        return self.history.plot()
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Plots the history: ``result.history.plot(ax)``. Raises ConfigurationError if it has no reports."""
+        return self.history.plot(ax)
 
     def _repr_html_(self) -> str:
         losses = (
