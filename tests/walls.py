@@ -52,7 +52,15 @@ WALLS = (
     Wall(
         "errors",
         (
-            *_core("argument_checks", "errors", "hookspecs", "keyword_suggestions", "path_hints", "synonyms"),
+            *_core(
+                "argument_checks",
+                "errors",
+                "hookspecs",
+                "keyword_suggestions",
+                "object_hints",
+                "path_hints",
+                "synonyms",
+            ),
             *_core("distributed.hookspecs", "version"),
         ),
         libraries=("pluggy",),
@@ -117,7 +125,6 @@ WALLS = (
                 "evaluation",
                 "network_state",
                 "notices",
-                "object_hints",
                 "one_thread",
                 "sampling",
                 "snapshot",

@@ -129,6 +129,7 @@ class NotebookProgress:
     def __init__(self) -> None:
         self._output = NotebookOutput()
         self._began = time.monotonic()
+        self._run = ""
         self._progress = LiveProgress(self._output.console, self._output, "press the stop button again")
 
     def __enter__(self) -> NotebookProgress:
@@ -141,8 +142,16 @@ class NotebookProgress:
         if isinstance(event, events.Reading) and time.monotonic() - self._began < SHORT_SECONDS:
             return  # it would stay above an error, if one follows
         self._progress(event)
+        if isinstance(event, events.Started):
+            self._run = str(event.run)
         if isinstance(event, events.Ended) and event.reason in IN_WORDS:
-            self._output.console.print(f"stopped at step {event.step:,}; the run is saved")
+            self._output.show(Text())  # the estimate of the time left is no longer true
+            self._output.console.print(
+                f"stopped at step {event.step:,}; the run is saved; to continue it, call "
+                f"charkit.train(resume={self._run!r})",
+                markup=False,
+                soft_wrap=True,
+            )
         if not isinstance(event, _FREQUENT):
             self._output.draw()
 

@@ -36,6 +36,10 @@ def _sample(event: events.Sampled) -> Text:
     return text.append(printable(event.text.removeprefix(event.prime)), style="italic")
 
 
+#: How far the planned end of a schedule must move, as a share of it, to be printed again.
+PLAN_SHARE = 0.1
+
+
 class Progress(Protocol):
     """Shows the events of training while it is entered."""
 
@@ -57,6 +61,7 @@ class PlainProgress:
         self._printed_at = time.monotonic()
         self._reported_at: float | None = None
         self._total_steps: int | None = None
+        self._planned: int | None = None
         self._left = ""
 
     def __call__(self, event: events.Event) -> None:
@@ -71,7 +76,7 @@ class PlainProgress:
             case events.StepMetrics():
                 self._report(event)
             case events.SchedulePlanned():
-                self._print(describe_plan(event))
+                self._plan(event)
             case events.Advanced():
                 self._total_steps = event.total_steps
                 self._left = "" if event.seconds_left is None else f"  {duration(event.seconds_left)} left"
@@ -94,6 +99,12 @@ class PlainProgress:
 
     def __exit__(self, *_error: object) -> None:
         """There is nothing to restore."""
+
+    def _plan(self, event: events.SchedulePlanned) -> None:
+        """Prints the end of the schedule, unless it has hardly moved: the speed varies, and the plan with it."""
+        if self._planned is None or abs(event.last_step - self._planned) > PLAN_SHARE * self._planned:
+            self._planned = event.last_step
+            self._print(describe_plan(event))
 
     def _report(self, metrics: events.StepMetrics) -> None:
         """Prints the report, unless the last one is a moment ago: a log is read by people."""

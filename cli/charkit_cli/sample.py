@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from charkit.config import SamplingConfig
-from charkit.errors import ConfigurationError
+from charkit.errors import ConfigurationError, RunError
 from charkit.loaded_run import LoadedRun, Sampling
 from charkit.settings import Settings
 from charkit.symbol_sampling import fresh_seed
@@ -64,6 +65,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Draws and prints."""
+    _refuse_text(run)
     options = dict(given.get("sampling", {}))
     if "stop" in options:
         options["stop"] = _unescaped(options["stop"])
@@ -96,6 +98,12 @@ def command(
             as_json=as_json,
             ends_once=ends_once,
         )
+
+
+def _refuse_text(run: Path | None) -> None:
+    """Raises RunError for a text in the place of a run, as other programs take it."""
+    if run is not None and " " in str(run) and not os.path.lexists(run):
+        raise RunError(f"there is no run {str(run)!r}; if this is a text to continue, give it with `prime`")
 
 
 def _draw(

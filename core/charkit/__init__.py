@@ -332,6 +332,9 @@ if not TYPE_CHECKING:  # for a type checker, the names above are all that there 
         "sample": "; call charkit.load_run('RUN').sample(...)",
         "generate": "; call charkit.load_run('RUN').sample(...)",
         "evaluate": "; call charkit.load_run('RUN').evaluate(...)",
+        "resume": "; call charkit.train(resume='RUN')",
+        "fit": "; call charkit.train(...)",
+        "runs": "; call charkit.list_runs()",
         "load": "; to load a run, call charkit.load_run('RUN'), and for a saved CharRNN, charkit.CharRNN.load(FILE)",
     }
 

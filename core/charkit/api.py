@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
-from charkit.argument_checks import as_path, integer
+from charkit.argument_checks import as_path, check_booleans, integer
 from charkit.backend_choice import BackendChoice
 from charkit.config import SECTION_OF, Initialization, Precision
 from charkit.durations import MOST_STEPS
@@ -100,7 +100,8 @@ def train(
 
     What to train:
 
-    - ``text``: a text file, a directory, or several of them; the default is Python's language reference
+    - ``text``: a text file, a directory, or several of them, read in the order of their paths; the default is Python's
+      language reference
     - ``string``: the text itself, instead of files; the run stores it in its directory (``text.txt``), so that it can
       be moved, evaluated and resumed like any other
     - ``run``: the new run's directory; by default ``runs/NAME-N``
@@ -193,6 +194,7 @@ def train(
     if text is not None:
         given["text"] = text_paths(text)
     chosen = without_none(merge(checked_settings(settings), settings_from_keywords(given)))
+    check_booleans(overwrite=overwrite, extend_vocabulary=extend_vocabulary, mixed_machines=mixed_machines)
     count = None if workers is None else integer("`workers`", workers, 1)
     chosen_workers = Workers(count, engine, address, mixed_machines)
     chosen_workers.check()

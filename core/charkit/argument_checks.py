@@ -77,6 +77,13 @@ def integer(
     return number
 
 
+def check_booleans(**values: Any) -> None:
+    """Raises ConfigurationError for anything but True and False: "no" would be taken for True."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"`{name}` must be True or False; given {shown(value)}")
+
+
 def refuse_text(**numbers: Any) -> None:
     """Raises ConfigurationError for text, which the configuration would read as a number, as it must from files."""
     for name, value in numbers.items():

@@ -286,7 +286,12 @@ class CharRNN(InferenceNetwork):
     ) -> float:
         """Applies one clipped Adam update with the given gradients; returns their global norm before clipping.
 
-        With ``state``, this is a whole training step: the state is carried into the next one.
+        With ``state``, this is a whole training step: the state is carried into the next one. To do just what
+        ``train_step`` does::
+
+            masks = model.masks(model.step + 1, inputs.shape)
+            gradients, nats, state = model.gradients(inputs, targets, state=model.state(), masks=masks)
+            model.apply_gradients(gradients, state=state)
         """
         self._check_updates()
         self._check.weights(gradients, "gradients")

@@ -50,8 +50,8 @@ def load_run(
         print(run.evaluate().bits_per_character)
         print(run.sample(prime="Anna ", length=200)[0])
 
-    Any backend reads any run. ``precision`` defaults to float64 for a run trained in it, and to float32 for others;
-    ``device`` to the backend's first; and ``threads`` to all.
+    Any backend reads any run. ``checkpoint`` is "best" or "latest"; ``precision`` defaults to float64 for a run trained
+    in it, and to float32 for others; ``device`` to the backend's first; and ``threads`` to all.
 
     Raises RunError for a directory that is not a run or is damaged, BackendError for a backend that can't be used or
     lacks a requested feature, and ConfigurationError for an unknown ``checkpoint`` or ``precision``.
@@ -93,7 +93,8 @@ def load_run(
 class LoadedRun(RunScoring):
     """A trained model with its vocabulary, at ``step``; returned by ``load_run``.
 
-    ``notices`` name the damaged checkpoints that were skipped.
+    ``model`` has the trained weights alone: no step count, moments or carried state, which only ``charkit.train``
+    continues. ``notices`` name the damaged checkpoints that were skipped.
     """
 
     _run: Run = field(repr=False)
@@ -193,9 +194,9 @@ class LoadedRun(RunScoring):
         unknown: Unknown = "error",
         seed: int | None = None,
     ) -> Iterator[Piece]:
-        """Yields the text of the samples as it is drawn, as ``(stream, text)``.
+        """Yields the text of the samples as it is drawn, as ``(stream, text)``, without the prime text.
 
-        Takes the parameters of ``sampling`` and raises the same errors.
+        ``stream`` is the number of the sample, from 0. Takes the parameters of ``sampling`` and raises the same errors.
         """
         return self.sampling(
             prime,

@@ -38,7 +38,7 @@ def one_thread_at_a_time(
     """The method of a network; a thread that calls it waits while another one uses the same backend."""
 
     @wraps(method)
-    def locked(network: Owner, *arguments: Parameters.args, **keywords: Parameters.kwargs) -> Returned:
+    def locked(network: Owner, /, *arguments: Parameters.args, **keywords: Parameters.kwargs) -> Returned:
         with lock_of(network.backend):
             return method(network, *arguments, **keywords)
 

@@ -17,8 +17,12 @@ _SIMILAR = 0.7
 def hint_for_missing(path: Path) -> str:
     """`` (did you mean 'x'?)`` for a similar name beside it, or for a relative path the current directory, or nothing.
 
+    What looks like an option was taken for the value of the one before it.
+
     Symbolic links are followed, and what can't be read has no hint: the error about the path itself is what counts.
     """
+    if str(path).startswith("--"):
+        return " (is the value of the option before it missing?)"
     with suppress(OSError, ValueError):
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in islice(entries, _MOST_NAMES)]

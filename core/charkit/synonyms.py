@@ -140,7 +140,7 @@ _ADVISED = {
     "the text determines how many symbols there are, up to `max_vocabulary`": "vocab_size vocabulary_size",
     "use `vocabulary` to choose characters or bytes": "tokenizer",
     "each backend compiles in its framework's own way; there is nothing to set": "compile",
-    "write the string to a file, and give its path as `source`": "string",
+    "write the string to a file, and give its path": "string",
     # Of sampling, where training is meant: only that has `eval_every`.
     "the sample at each validation (`eval_every`) is drawn at temperature 0.8; choose another one when you sample "
     "from the trained run": "temperature",

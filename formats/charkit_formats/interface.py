@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
-from charkit.argument_checks import as_path
+from charkit.argument_checks import as_path, check_booleans
 from charkit.config import check_choice
 from charkit.errors import ConfigurationError, nearest
 from charkit.keyword_suggestions import suggesting_keywords
@@ -49,6 +49,7 @@ def export(
     file is left behind.
     """
     path = as_path("`out`", out)
+    check_booleans(overwrite=overwrite)
     if format is not None:
         check_choice("format", format, get_args(ExportFormat))
     check_choice("precision", precision, get_args(ExportPrecision))
@@ -83,6 +84,7 @@ def import_model(
     Raises FormatError for any other model, and for a pickle, which is never read; RunError; and StorageError. No
     partial run is left behind.
     """
+    check_booleans(overwrite=overwrite)
     return import_torch(file, out, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
 
 

@@ -33,6 +33,17 @@ def test_folder_that_is_not_a_run(toolkit: Toolkit, run: Path, command: tuple[st
         assert "give the directory of a run" in message
 
 
+def test_what_is_given_in_place_of_a_run(toolkit: Toolkit, run: Path) -> None:
+    message = toolkit.error("report", run.parent)
+    assert f"but a directory with runs in it, such as {str(run)!r}; give the directory of a run" in message
+    message = toolkit.error("train", "--resume", "--max-steps", "5")
+    assert "'--max-steps' is not a charkit run" in message
+    assert "(is the value of the option before it missing?)" in message
+    assert toolkit.error("sample", "It was ") == (
+        "there is no run 'It was '; if this is a text to continue, give it with --prime"
+    )
+
+
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
 def test_the_name_of_a_run_without_its_directory(
     toolkit: Toolkit, run: Path, command: tuple[str, ...]

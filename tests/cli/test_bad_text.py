@@ -27,6 +27,7 @@ def test_missing_text(toolkit: Toolkit, command: tuple[str, ...]) -> None:
     [
         (b"", ["'t.txt' is empty", "give a text"]),
         (b"abc\0def", ["'t.txt' is binary", "NUL at byte offset 3", "--vocabulary byte"]),
+        ("abc".encode("utf-16"), ["'t.txt' is not utf-8", "mark of UTF-16; read it with --encoding utf-16"]),
         (b"abc\xffdef", ["'t.txt' is not utf-8", "0xff at byte offset 3", "--vocabulary byte", "--encoding"]),
         (b"aaaa" * 999, ["only one distinct symbol, 'a'"]),
     ],

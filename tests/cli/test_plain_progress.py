@@ -42,6 +42,14 @@ def test_reports_come_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps == [10, 110, 130, *range(230, 1001, 100)]
 
 
+def test_a_planned_end_that_hardly_moves_is_printed_once() -> None:
+    shown = PlainProgress(PrintableConsole(file=io.StringIO(), width=200))
+    for last in (1000, 1050, 930, 1101, 1200, 1210):
+        shown(events.SchedulePlanned(10, last))
+    text = shown._console.file.getvalue()  # type: ignore[attr-defined]
+    assert [int(line.split()[5].strip(",").replace(",", "")) for line in text.splitlines()] == [1000, 1101]
+
+
 def test_the_first_line_of_a_session_has_no_speed_before_its_first_step() -> None:
     """A resumed run may begin with the validation that was due when it stopped."""
     shown = PlainProgress(PrintableConsole(file=io.StringIO(), width=200))

@@ -33,7 +33,7 @@ CLASSES = [
     name for name in charkit.__all__ if inspect.isclass(getattr(charkit, name)) and name not in FOR_AUTHORS
 ]
 #: Imported for types alone where they are mentioned.
-FOR_TYPES = {"LoadedRun": charkit.LoadedRun, "Figure": Any, "DataFrame": Any}
+FOR_TYPES = {"LoadedRun": charkit.LoadedRun, "Figure": Any, "Axes": Any, "DataFrame": Any}
 
 
 def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:

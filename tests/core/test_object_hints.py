@@ -78,8 +78,16 @@ def test_what_cannot_be_pickled_says_what_to_do(network: CharRNN, result: TrainR
         (lambda run: run.sample(5), "`prime` must be the text to continue, as a str; given 5; use `length`"),
         (lambda run: run.evaluate(split="val"), r"unknown split 'val' \(did you mean 'validation'\?\)"),
         (lambda run: run.evaluate("test"), "there is no text at 'test'; for a split of the run's own text"),
-        (lambda run: charkit.load_run(run), "pass its path attribute, the run's directory"),
+        (charkit.load_run, "pass its path attribute, the run's directory"),
         (lambda _run: charkit.train("a", on_event=5), "`on_event` must be a function of one event; given 5"),
+        (
+            lambda _run: charkit.train("a", overwrite="no"),  # type: ignore[arg-type]
+            "`overwrite` must be True or False; given 'no'",
+        ),
+        (
+            lambda run: charkit.export(run.path, "a.py", overwrite="no"),  # type: ignore[arg-type]
+            "`overwrite` must be True or False; given 'no'",
+        ),
         (lambda _run: charkit.train(string=["a"]), r"given list; join texts first"),
         (lambda _run: charkit.train(string=b"a"), r"given bytes; decode bytes first"),
         (lambda run: run.model.train_step(INPUTS, INPUTS, lr=1), "did you mean 'learning_rate'"),

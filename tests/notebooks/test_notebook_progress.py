@@ -138,7 +138,11 @@ def test_steps_are_not_drawn_one_by_one(cell: Cell, monkeypatch: pytest.MonkeyPa
     assert stopping in " ".join(cell.outputs[0]["text/plain"].split())
     assert "10%" in cell.outputs[0]["text/plain"]
     show(events.Ended(100, "interrupted"))
-    assert "stopped at step 100; the run is saved" in cell.outputs[0]["text/plain"]
+    assert (
+        "stopped at step 100; the run is saved; to continue it, call charkit.train(resume="
+        in (cell.outputs[0]["text/plain"])
+    )
+    assert "10%" not in cell.outputs[0]["text/plain"]
 
 
 def test_an_error_while_reading_leaves_no_line(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:

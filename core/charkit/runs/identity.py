@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,3 +21,13 @@ def identity(path: Path) -> dict[str, Any] | None:
         return None
     is_run = isinstance(content, dict) and type(content.get("format")) is int and "config" in content
     return content if is_run else None
+
+
+def run_in(folder: Path) -> Path | None:
+    """A run directly in the folder, or None where none is found among its first thousand entries."""
+    try:
+        return next(
+            (path for path in sorted(islice(folder.iterdir(), 1000)) if identity(path) is not None), None
+        )
+    except OSError:
+        return None

@@ -31,7 +31,7 @@ from charkit.runs.creation import NameTakenError, make_run, reserved
 from charkit.runs.debris import restore_old
 from charkit.runs.files_by_path import encoded, replace_file, to_line, writing
 from charkit.runs.folder_files import Existing, OpenFolder
-from charkit.runs.identity import identity
+from charkit.runs.identity import identity, run_in
 from charkit.runs.new_folders import next_free_folder
 from charkit.runs.pointers import Which
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
@@ -70,10 +70,10 @@ class Run:
         if content is None and path.is_file():
             raise RunError(f"{str(path)!r} is a file, not a charkit run; give the directory of a run")
         if content is None:
-            raise RunError(
-                f"{str(path)!r} is not a charkit run, or is damaged: its config.json is missing or invalid; "
-                "give the directory of a run"
-            )
+            problem = "is not a charkit run, or is damaged: its config.json is missing or invalid"
+            if (inside := run_in(path)) is not None:
+                problem = f"is not a charkit run, but a directory with runs in it, such as {str(inside)!r}"
+            raise RunError(f"{str(path)!r} {problem}; give the directory of a run")
         if content["format"] > FORMAT:
             raise RunError(later_format_message(path, content))
         try:

@@ -226,10 +226,15 @@ def _decode(source: Source, chunks: Iterator[bytes], encoding: str) -> Iterator[
         except UnicodeDecodeError as error:
             # The decoder may hold bytes of an earlier chunk, so count from the end of what it was given.
             offset = read - len(error.object) + error.start
-            raise UndecodableError(
+            problem = (
                 f"{source.label} is not {encoding}: invalid byte 0x{error.object[error.start]:02x} at byte "
                 f"offset {offset:,} ({error.reason})"
-            ) from error
+            )
+            if offset == 0 and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise UndecodableError(
+                    f"{problem}, but a byte-order mark of UTF-16", "read it with `encoding='utf-16'`"
+                ) from error
+            raise UndecodableError(problem) from error
         except UnicodeError as error:
             raise UndecodableError(f"{source.label} is not {encoding}: {error}") from error
         if (nul := text.find("\0")) >= 0:
