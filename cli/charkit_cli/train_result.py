@@ -27,6 +27,8 @@ _REASONS = {
     "terminated": "received SIGTERM; the run is saved",
     "hung_up": "the terminal was closed; the run is saved",
 }
+#: How much the validation loss rises in the second half of a run that overfits, in nats per symbol.
+RISEN_NATS = 0.05
 #: The end of a session without a limit of its own, in place of "time_limit".
 PLANNED_END = "its schedule, planned for an earlier --time-limit, has ended"
 
@@ -116,6 +118,27 @@ def print_train_result(
     for line in (
         f"{run} {ended}: {reason or _REASONS[result.stopped_because]}",
         f"{known or 'too few steps to report a loss'}; {result.characters_per_second:,.0f} characters/s",
-        f"next: {joined(resume) if goes_on else sample}",
+        *_overfitting(result),
     ):
         console.print(line, markup=False)
+    console.print(
+        f"next: {joined(resume) if goes_on else sample}", markup=False, soft_wrap=True
+    )  # to be pasted
+
+
+def _overfitting(result: TrainResult) -> tuple[str, ...]:
+    """A line about a validation loss that has risen since its lowest value, in the first half of the run."""
+    scored = [
+        (report.validation_loss, report.step)
+        for report in result.history
+        if report.validation_loss is not None
+    ]
+    if not scored:
+        return ()
+    lowest, step = min(scored)
+    if step > result.step / 2 or scored[-1][0] - lowest < RISEN_NATS:
+        return ()
+    return (
+        f"the validation loss was lowest at step {step:,}, the checkpoint that commands use by default, and has "
+        "risen since: the model overfits; try more text, --dropout or --patience",
+    )

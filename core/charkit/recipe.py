@@ -193,7 +193,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return build(Recipe, {**table, "file": None if path.parent == RECIPES_FOLDER else str(path)})
     except ConfigurationError as error:
-        raise ConfigurationError(f"{str(path)!r}: {error}") from error
+        is_none = not {"name", "purpose"} & table.keys()
+        advice = "; a file of settings alone is given with `config` (`settings` in Python)" if is_none else ""
+        raise ConfigurationError(f"{str(path)!r}: {error}{advice}") from error
 
 
 @cache

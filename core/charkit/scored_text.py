@@ -129,7 +129,11 @@ def _opened(
         if string is not None:
             advice = "give text without NUL characters"
         raise UndecodableError(error.problem, advice) from error
-    return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
+    try:
+        return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
+    except TextError as error:
+        advice = "if the text has moved, add its new path and the split: `text='FILE'`, `split='validation'`"
+        raise TextError(f"{error}; {advice}") from error
 
 
 def _reading_of(data: DataConfig) -> DataConfig:

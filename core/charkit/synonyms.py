@@ -19,11 +19,11 @@ _MISTYPED = 0.76
 _OTHER_NAMES = {
     "learning_rate": "lr base_lr",
     "lstm_size": "hidden_size hidden_dim hidden_units hidden n_hidden num_hidden nhid rnn_size rnn_units units "
-    "lstm_units num_units d_model n_embd",
+    "lstm_units num_units d_model n_embd model_size",
     "num_layers": "layers nlayers n_layer n_layers num_hidden_layers",
     "dropout": "dropout_rate dropout_prob hidden_dropout_prob",
     "num_steps": "seq_length seq_len sequence_length max_seq_length max_seq_len block_size bptt context_length "
-    "context_size maxlen timesteps time_steps unroll_steps",
+    "context context_size maxlen timesteps time_steps unroll_steps",
     "batch_size": "bs batch train_batch_size per_device_train_batch_size",
     "epochs": "max_epochs num_epochs num_train_epochs n_epochs nb_epoch",
     "max_steps": "max_iters max_iter iters iterations num_iters num_iterations num_train_steps train_steps "
@@ -67,7 +67,7 @@ _OTHER_NAMES = {
     "prime_file": "prompt_file primefile",
     "length": "num_tokens max_new_tokens max_tokens n_predict predict num_generate num_chars n_chars "
     "num_characters sample_len sample_length",
-    "count": "num_samples n_samples num_return_sequences samples",
+    "count": "num num_samples n_samples num_return_sequences samples",
     "temperature": "temp",
     "top_k": "topk",
     "top_p": "topp nucleus nucleus_p",
@@ -116,6 +116,7 @@ _ADVISED = {
     "the run's directory holds its logs, and those of `track='tensorboard'`": "log_dir logdir logging_dir",
     "use `run` for the directory of the new run": "name run_name experiment experiment_name",
     "use `dropout`, which is 1 - keep_prob": "keep_prob",
+    "the model reads in one direction only, since it predicts the next symbol": "bidirectional",
     "there is no embedding; set the size of the layers with `lstm_size`": "embedding_size embedding_dim emsize",
     "use `warmup_steps`, a number of steps": "warmup_ratio",
     "use `schedule` to choose how the learning rate falls": "lr_decay learning_rate_decay decay_lr decay_rate",

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from charkit.argument_checks import as_path, as_paths
-from charkit.errors import StorageError
+from charkit.errors import ConfigurationError, StorageError
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.runs.files_by_path import replace_file, writing
 from charkit.runs.newest import newest_run_path
@@ -48,6 +48,10 @@ def report(
 
     paths = chosen_runs(runs)
     folder = default_folder(paths) if out is None else as_path("`out`", out)
+    if folder.suffix in (".html", ".htm") and not folder.is_dir():
+        raise ConfigurationError(
+            f"`out` must be the directory to write report.html to; given {str(folder)!r}; leave out its suffix"
+        )
     check_folder(folder)
     found = []
     for number, path in enumerate(paths):

@@ -44,6 +44,19 @@ def test_what_is_given_in_place_of_a_run(toolkit: Toolkit, run: Path) -> None:
     )
 
 
+def test_a_text_that_has_moved(toolkit: Toolkit) -> None:
+    Path("own.txt").write_text(SMALL_TEXT)
+    assert not toolkit("train", "own.txt", "--run", "moved", *TINY).status
+    Path("own.txt").rename("elsewhere.txt")
+    message = toolkit.error("evaluate", "moved")
+    assert message.endswith(
+        "if the text has moved, add its new path and the split: --text FILE, --split validation"
+    )
+    message = toolkit.error("train", "--resume", "moved", "--max-steps", "99")
+    assert message.endswith("if the text has moved, give its new path as well as --resume")
+    assert not toolkit("evaluate", "moved", "--text", "elsewhere.txt", "--split", "validation").status
+
+
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
 def test_the_name_of_a_run_without_its_directory(
     toolkit: Toolkit, run: Path, command: tuple[str, ...]

@@ -72,3 +72,11 @@ def test_a_directory_that_is_no_path_is_refused(out: Any) -> None:
 def test_a_run_with_two_paths_is_one(trained: Trained) -> None:
     first, second = trained
     assert chosen_runs([first, second, first.parent / "elsewhere" / ".." / first.name]) == [first, second]
+
+
+def test_the_directory_has_no_suffix_of_a_page(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"must be the directory to write report\.html to; given .*page\.html'"
+    ):
+        charkit.report([trained[0]], out=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()

@@ -11,7 +11,7 @@ from typing import Any
 from charkit.backend_choice import BackendChoice
 from charkit.config import DERIVED, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig, build
 from charkit.durations import duration_seconds
-from charkit.errors import ConfigurationError, RunError
+from charkit.errors import ConfigurationError, RunError, TextError
 from charkit.events import EventHandler
 from charkit.plugins.failures import backend_errors
 from charkit.runs.best_checkpoint import with_intact_best
@@ -22,6 +22,7 @@ from charkit.runs.planned_end import planned_last_step, total_steps
 from charkit.runs.pruning import restore_replaced
 from charkit.runs.run import Run
 from charkit.settings import check_key, check_section
+from charkit.text.corpus import Corpus
 from charkit.text.prepared_manifest import same_encoding
 from charkit.training.interrupts import StopRequest
 from charkit.training.patience import refuse_idle_patience
@@ -69,13 +70,7 @@ def resumed_run(
             workers.choice(choice), run.config.model, progress.optimizer, progress.training.precision
         )
         stack.enter_context(backend_errors(backend))
-        corpus = stack.enter_context(
-            run.open_text(
-                **_moved_text(settings),
-                advice=f"give the original text, or start a new run from the run's weights: `init_from={str(path)!r}`",
-                progress=reading_progress(on_event),
-            )
-        )
+        corpus = stack.enter_context(_opened(run, settings, on_event))
         refuse_idle_patience(settings, corpus, is_new=False)
         batches = training_batches(corpus, run.config.data, run.config.training.seed)
         progress = _with_plan(checkpoint.progress, progress, settings, batches.count)
@@ -172,6 +167,20 @@ def _with_settings(progress: TrainingProgress, settings: Mapping[str, Mapping[st
     return progress.model_copy(
         update={"optimizer": build(OptimizerConfig, optimizer), "training": build(TrainingConfig, training)}
     )
+
+
+def _opened(run: Run, settings: Mapping[str, Mapping[str, Any]], on_event: EventHandler) -> Corpus:
+    """The run's text, at its new place if the settings name one. Raises TextError and RunError."""
+    moved = _moved_text(settings)
+    try:
+        return run.open_text(
+            **moved,
+            advice=f"give the original text, or start a new run from the run's weights: `init_from={str(run.path)!r}`",
+            progress=reading_progress(on_event),
+        )
+    except TextError as error:
+        advice = "" if moved else "; if the text has moved, give its new path as well as `resume`"
+        raise TextError(f"{error}{advice}") from error
 
 
 def _moved_text(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
