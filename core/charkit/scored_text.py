@@ -72,6 +72,10 @@ def opened_text(
             for line in corpus.notices:
                 on_notice(line)
         split = split if split is not None else ("validation" if own else "all")
+        if on_notice is not None and not own and split == "all" and corpus.sha256 == run.text_sha256:
+            on_notice(
+                "most of this text was trained on; `split='validation'` scores the part that was held out"
+            )
         start, stop = corpus.split(split)
         if start == stop and (own or split != "all"):
             raise _empty_split(corpus, split, own)

@@ -14,6 +14,7 @@ from charkit.config import SECTIONS, RunConfig, build
 from charkit.errors import ConfigurationError, nearest, shown
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.settings import parse_toml, settings_from_keywords
+from charkit.synonyms import advice
 from charkit.training.recipe_settings import check_settings
 from charkit_sweep.axes import MOST_VALUES, Axis, Value, parse_axis
 from charkit_sweep.keys import OWN_KEYS, SEVERAL_STRINGS, are_strings, flattened, section_and_key
@@ -47,7 +48,8 @@ def spec_from_table(
     for key in table:
         if key not in _TOP_KEYS:
             raise ConfigurationError(
-                f"{where}unknown key {shown(key)}{nearest(key, _TOP_KEYS)}; the keys are {', '.join(_TOP_KEYS)}"
+                f"{where}unknown key {shown(key)}{advice(key, _TOP_KEYS) or nearest(key, _TOP_KEYS)}; the keys are "
+                f"{', '.join(_TOP_KEYS)}"
             )
     for key in _TABLES:
         if not isinstance(table.get(key, {}), Mapping):

@@ -109,3 +109,15 @@ def test_an_open_file_in_place_of_a_path(text_file: Path) -> None:
         charkit.train(file)  # type: ignore[arg-type]
     with text_file.open() as file, pytest.raises(charkit.ConfigurationError, match="read the file first"):
         charkit.train(string=file)  # type: ignore[arg-type]
+
+
+def test_the_training_text_is_recognized_when_it_is_scored(text_file: Path, result: TrainResult) -> None:
+    run, notices = result.load(), []  # type: tuple[charkit.LoadedRun, list[str]]
+    run.evaluate(text_file, on_notice=notices.append)
+    assert notices == [
+        "most of this text was trained on; `split='validation'` scores the part that was held out"
+    ]
+    run.evaluate(text_file, split="validation", on_notice=notices.append)
+    run.evaluate(on_notice=notices.append)
+    run.evaluate(string=text_file.read_text("utf-8")[:500], on_notice=notices.append)
+    assert len(notices) == 1

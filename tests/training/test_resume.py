@@ -247,6 +247,18 @@ def test_a_moved_end_of_the_cosine_is_told(text_file: Path) -> None:
     assert any("ends at step 9 (previously 5)" in notice for notice in started.notices)
 
 
+def test_another_learning_rate_is_confirmed(text_file: Path) -> None:
+    first = train(text_file, max_steps=2, learning_rate=0.01, schedule="constant")
+    notices: list[tuple[str, ...]] = []
+    for step, changes in ((3, {}), (4, {"learning_rate": 0.5, "grad_clip": 1}), (5, {"learning_rate": 0.5})):
+        seen: list[events.Event] = []
+        charkit.train(resume=first.run, max_steps=step, threads=1, on_event=seen.append, **changes)
+        started = next(event for event in seen if isinstance(event, events.Started))
+        notices.append(tuple(notice for notice in started.notices if "as requested" in notice))
+    changed = "as requested, learning_rate is now 0.5 (previously 0.01), grad_clip is now 1 (previously 5)"
+    assert notices == [(), (changed,), ()]
+
+
 def test_a_moved_beginning_of_the_cosine_is_told(text_file: Path) -> None:
     first = train(text_file, max_steps=5, schedule="cosine", eval_every=5)
     seen: list[events.Event] = []

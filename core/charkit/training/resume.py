@@ -80,6 +80,7 @@ def resumed_run(
             *corpus.notices,
             *notices,
             *best_notices,
+            *_changed_optimizer(checkpoint.progress.optimizer, progress.optimizer),
             *_moved_schedule(checkpoint.progress, progress, batches.count),
         )
         model = build_model(run.config, progress.optimizer, backend, checkpoint.snapshot.weights)
@@ -245,6 +246,15 @@ def _moved_schedule(before: TrainingProgress, now: TrainingProgress, steps_per_e
     return (
         f"the {now.training.schedule} schedule now {' and '.join(moved)}, so its learning rates have changed",
     )
+
+
+def _changed_optimizer(before: OptimizerConfig, now: OptimizerConfig) -> tuple[str, ...]:
+    """A notice of the optimizer's settings that differ from those of the checkpoint."""
+    old, new = before.model_dump(), now.model_dump()
+    changed = [
+        f"{name} is now {new[name]:g} (previously {old[name]:g})" for name in new if new[name] != old[name]
+    ]
+    return (f"as requested, {', '.join(changed)}",) if changed else ()
 
 
 def _refuse_if_done(run: Run, progress: TrainingProgress, steps_per_epoch: int) -> None:
