@@ -14,6 +14,7 @@ import typer
 from charkit.config import SamplingConfig
 from charkit.errors import ConfigurationError, RunError
 from charkit.loaded_run import LoadedRun, Sampling
+from charkit.path_hints import hint_for_missing
 from charkit.settings import Settings
 from charkit.symbol_sampling import fresh_seed
 from charkit.text.files import BYTE_ORDER_MARK
@@ -102,7 +103,13 @@ def command(
 
 def _refuse_text(run: Path | None) -> None:
     """Raises RunError for a text in the place of a run, as other programs take it."""
-    if run is not None and " " in str(run) and not os.path.lexists(run):
+    is_path = run is None or " " not in str(run) or run.parent != Path()
+    if (
+        run is not None
+        and not is_path
+        and "did you mean" not in hint_for_missing(run)
+        and not os.path.lexists(run)
+    ):
         raise RunError(f"there is no run {str(run)!r}; if this is a text to continue, give it with `prime`")
 
 

@@ -133,7 +133,7 @@ def _overfitting(result: TrainResult) -> tuple[str, ...]:
         for report in result.history
         if report.validation_loss is not None
     ]
-    if not scored:
+    if not scored or result.stopped_because == "patience":  # which has been said, and was for this
         return ()
     lowest, step = min(scored)
     if step > result.step / 2 or scored[-1][0] - lowest < RISEN_NATS:

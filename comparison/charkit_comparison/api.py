@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
-from charkit.argument_checks import as_paths
+from charkit.argument_checks import as_paths, check_booleans
 from charkit.config import SECTION_OF, Precision
 from charkit.errors import ConfigurationError, shown
 from charkit.keyword_suggestions import suggesting_keywords
@@ -122,6 +122,7 @@ def compare(
     - BackendError: for a backend that is unknown, or lacks something that a setting requires
     """
     keywords = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
+    check_booleans(own_layers=own_layers)
     if source is not None:
         advice = "give the paths of one or more texts, or the path of a run"
         source = as_paths("`source`", source, if_empty="or leave `source` out", advice=advice)

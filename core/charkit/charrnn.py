@@ -24,7 +24,7 @@ from charkit.input_checks import MOST_SEED, MOST_SYMBOLS, InputChecker
 from charkit.keyword_suggestions import suggesting_keywords
 from charkit.network import Network, StepResult
 from charkit.network_file import NetworkFile
-from charkit.one_thread import one_thread_at_a_time
+from charkit.one_thread import lock_of, one_thread_at_a_time
 from charkit.plugins.backend_creation import check_capabilities
 from charkit.randomness import dropout_masks
 from charkit.system.signals import postponing_ctrl_c
@@ -48,7 +48,7 @@ class CharRNN(InferenceNetwork):
     out. A training step that fails changes nothing, except if a GPU's memory runs out within JAX's update: the network
     must then be restored from a snapshot or a file. Ctrl-C during a step raises KeyboardInterrupt once the step is
     complete; pressed twice, it raises at once, and the network must be restored. Several threads may use networks at
-    the same time; those on one backend wait for each other, call by call.
+    the same time; those on one backend wait for each other.
     """
 
     config: ModelConfig
@@ -180,6 +180,9 @@ class CharRNN(InferenceNetwork):
         network.restore(self.snapshot())
         return network
 
+    def __copy__(self) -> CharRNN:
+        return self.__deepcopy__({})
+
     def _assemble(
         self,
         config: ModelConfig,
@@ -201,7 +204,8 @@ class CharRNN(InferenceNetwork):
             self._check_updates()
         able = self._needs.keys() <= backend.capabilities  # where it isn't, _check_updates stops every step
         self._check, self._convert = InputChecker(config), Converter(backend, config)
-        self._network = Network(backend, config, optimizer if able else None)
+        with lock_of(backend):
+            self._network = Network(backend, config, optimizer if able else None)
         self.reset_state()
 
     @suggesting_keywords

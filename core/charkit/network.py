@@ -27,6 +27,7 @@ from charkit.backend import (
     Weights,
 )
 from charkit.config import ModelConfig, OptimizerConfig
+from charkit.one_thread import lock_of
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ class StepResult:
     @cached_property
     def nats(self) -> Array:
         """The loss of each symbol before the update, in nats, ``(batch, time)``."""
-        return self._backend.numpy(self._nats)
+        with lock_of(self._backend):
+            return self._backend.numpy(self._nats)
 
     @cached_property
     def loss(self) -> float:
@@ -188,4 +190,5 @@ class StepResult:
     @cached_property
     def gradient_norm(self) -> float:
         """Global norm of the gradient before clipping."""
-        return float(self._backend.numpy(self._norm))
+        with lock_of(self._backend):
+            return float(self._backend.numpy(self._norm))

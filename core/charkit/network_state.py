@@ -13,7 +13,7 @@ from charkit.backend import Array, Backend, Moments, State, Weights
 from charkit.config import ModelConfig
 from charkit.input_checks import InputChecker
 from charkit.object_hints import WithHints, WithoutPickling, by_name
-from charkit.one_thread import one_thread_at_a_time
+from charkit.one_thread import lock_of, one_thread_at_a_time
 from charkit.snapshot import Snapshot
 from charkit.tensor_conversion import Converter
 from charkit.weights import weight_shapes
@@ -36,9 +36,7 @@ class NetworkState(WithHints, WithoutPickling):
             "call load_weights(...)": "load_state_dict set_weights",
         }
     )
-    _INSTEAD: ClassVar = (
-        "write it with save(path) and read it with CharRNN.load(path), or copy it with copy.deepcopy"
-    )
+    _INSTEAD: ClassVar = "write it with save(path) and read it with CharRNN.load(path)"
 
     config: ModelConfig
     backend: Backend[Any]
@@ -79,13 +77,14 @@ class NetworkState(WithHints, WithoutPickling):
     def keeping_weights(self) -> Iterator[None]:
         """Restores the network's current weights on exit, bit for bit, even after an exception.
 
-        No training step may be taken in this context: it may reuse the memory of the weights.
+        No training step may be taken in this context: it may reuse the memory of the weights. Other threads wait.
         """
-        before = self._weights
-        try:
-            yield
-        finally:
-            self._weights = before
+        with lock_of(self.backend):  # of other threads, which would use and restore the weights in between
+            before = self._weights
+            try:
+                yield
+            finally:
+                self._weights = before
 
     @one_thread_at_a_time
     def load_weights(self, weights: Mapping[str, Array]) -> None:

@@ -14,6 +14,8 @@ class WithHints:
     if not TYPE_CHECKING:  # for a type checker, no name is missing that has a hint
 
         def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property whose own code raised the error, which is raised again
+                return object.__getattribute__(self, name)
             hint = self._HINTS.get(name)
             advice = f"; {hint}" if hint else ""
             raise AttributeError(
@@ -22,12 +24,12 @@ class WithHints:
 
 
 class WithoutPickling:
-    """An object that can't be pickled, since it holds a framework's tensors; ``_INSTEAD`` says what to do instead."""
+    """An object that can't be pickled, as it holds a framework's tensors; ``_INSTEAD`` says what to do instead."""
 
     _INSTEAD: ClassVar[str] = ""
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} can't be pickled; {self._INSTEAD}")
+        raise TypeError(f"a {type(self).__name__} can't be pickled or copied; {self._INSTEAD}")
 
 
 def by_name(names_by_hint: Mapping[str, str]) -> dict[str, str]:

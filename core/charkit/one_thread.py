@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from threading import RLock
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from charkit.backend import Backend
-
-_LOCK = "_charkit_lock"  # an attribute of each backend, since several networks may use it
 
 
 class HasBackend(Protocol):
@@ -26,10 +25,13 @@ Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 
-def lock_of(backend: Backend[Any]) -> Any:
-    """The lock that is held while the backend is called; the thread that holds it may take it again."""
-    attributes = vars(backend)
-    return attributes.get(_LOCK) or attributes.setdefault(_LOCK, RLock())
+def lock_of(backend: object) -> Any:
+    """The lock that is held while the backend is called, an attribute of it; its holder may take it again.
+
+    A forked process has a lock of its own, since a thread that held that of its parent does not exist there.
+    """
+    attributes, name = vars(backend), f"_charkit_lock_{os.getpid()}"
+    return attributes.get(name) or attributes.setdefault(name, RLock())
 
 
 def one_thread_at_a_time(

@@ -67,7 +67,7 @@ def opened_text(
         raise TextError(
             f"there is no text at {text!r}; for a split of the run's own text, give `split={text!r}`"
         )
-    with _opened(run, text, string, unknown, progress) as corpus:
+    with _opened(run, text, string, split, unknown, progress) as corpus:
         if on_notice is not None and not own:  # those about the run's own text were given when it was trained
             for line in corpus.notices:
                 on_notice(line)
@@ -115,6 +115,7 @@ def _opened(
     run: Run,
     text: TextPaths | None,
     string: str | None,
+    split: Split | None,
     unknown: Unknown,
     progress: ProgressCallback | None,
 ) -> Corpus:
@@ -136,8 +137,10 @@ def _opened(
     try:
         return run.open_text(advice="name the text to score: `text='FILE'`", progress=progress)
     except TextError as error:
-        advice = "if the text has moved, add its new path and the split: `text='FILE'`, `split='validation'`"
-        raise TextError(f"{error}; {advice}") from error
+        if run.stores_text or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        named = f"`text='FILE'`, `split='{split or 'validation'}'`"
+        raise TextError(f"{error}; if the text has moved, add its new path and the split: {named}") from error
 
 
 def _reading_of(data: DataConfig) -> DataConfig:

@@ -22,7 +22,6 @@ class TrainedRun(WithHints):
             "load the run first: result.load().sample(...)": "sample generate sampling stream",
             "load the run first: result.load().evaluate(...)": "evaluate score perplexity",
             "load the run first: result.load().model": "model predict weights state_dict network",
-            "use validation_loss or best_validation_loss": "val_loss best_val_loss eval_loss",
         }
     )
 

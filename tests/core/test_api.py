@@ -150,7 +150,7 @@ def test_a_string_trains_as_a_file_of_it_does_and_the_run_keeps_it(text_file: Pa
 
 def test_bytes_are_no_string_and_no_path(trained: TrainResult) -> None:
     run = trained.load()
-    for given, kind, advice in ((b"abc", "bytes", "decode bytes"), (7, "int", "join texts")):
+    for given, kind, advice in ((b"abc", "bytes", "decode bytes"), (["a"], "list", "join texts")):
         expected = f"`string` must be the text as a str; given {kind}; {advice} first, as in "
         for call in (
             charkit.train,

@@ -12,6 +12,7 @@ import pytest
 
 import charkit
 from charkit.charrnn import CharRNN
+from charkit.object_hints import WithHints
 from charkit.training.result import TrainResult
 from support import SMALL
 
@@ -55,21 +56,34 @@ def test_hints_lead_to_what_there_is(network: CharRNN, result: TrainResult) -> N
 
 def test_a_copy_goes_on_by_itself(network: CharRNN) -> None:
     network.train_step(INPUTS, INPUTS)
-    copied = copy.deepcopy(network)
+    copied, again = copy.deepcopy(network), copy.copy(network)
     assert (copied.step, copied.backend) == (1, network.backend)
     before = network.weights()
     losses = [each.train_step(INPUTS, INPUTS).loss for each in (copied, copied)]
     for name, array in network.weights().items():
         np.testing.assert_array_equal(array, before[name])
     assert [network.train_step(INPUTS, INPUTS).loss for _ in range(2)] == losses
+    assert [again.train_step(INPUTS, INPUTS).loss for _ in range(2)] == losses
 
 
 def test_what_cannot_be_pickled_says_what_to_do(network: CharRNN, result: TrainResult) -> None:
     for thing, advice in ((network, "CharRNN.load(path)"), (result.load(), "charkit.load_run(path)")):
-        with pytest.raises(TypeError, match=f"^a {type(thing).__name__} can't be pickled; ") as caught:
+        with pytest.raises(
+            TypeError, match=f"^a {type(thing).__name__} can't be pickled or copied; "
+        ) as caught:
             pickle.dumps(thing)
         assert advice in str(caught.value)
     assert pickle.loads(pickle.dumps(result)) == result  # noqa: S301 - its own
+
+
+def test_an_error_within_a_property_is_not_hidden() -> None:
+    class Thing(WithHints):
+        @property
+        def broken(self) -> int:
+            return self.absent  # type: ignore[attr-defined, no-any-return]
+
+    with pytest.raises(AttributeError, match=r"^'Thing' object has no attribute 'absent'$"):
+        _ = Thing().broken
 
 
 @pytest.mark.parametrize(
@@ -93,7 +107,7 @@ def test_what_cannot_be_pickled_says_what_to_do(network: CharRNN, result: TrainR
         (lambda run: run.model.train_step(INPUTS, INPUTS, lr=1), "did you mean 'learning_rate'"),
         (lambda run: run.model.train_step([[1]], [[1]]), r"given list; convert it with numpy\.asarray"),
         (lambda _run: charkit.compare(string="a"), "write the string to a file"),
-        (lambda _run: charkit.train("*.txt"), "give the directory '.', with the pattern '\\*.txt' as `glob`"),
+        (lambda _run: charkit.train("*.txt"), "patterns are not expanded: training takes them as `glob`"),
     ],
 )
 def test_mistakes_are_answered(result: TrainResult, call: Any, message: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 from time import sleep
 from typing import Any
@@ -15,6 +18,7 @@ import charkit
 from charkit import one_thread
 from charkit.backend import Backend
 from charkit.charrnn import CharRNN
+from support import SMALL
 
 SYMBOLS = [np.random.default_rng(seed).integers(0, 9, (8, 12), dtype=np.int32) for seed in range(4)]
 
@@ -49,6 +53,39 @@ def test_threads_that_share_a_network_get_what_one_would_get(
                 np.testing.assert_array_equal(result, right)
 
 
+def test_dynamic_evaluations_at_the_same_time_leave_the_weights(text_file: Path) -> None:
+    run = charkit.train(text_file, max_steps=2, threads=1, **SMALL).load()
+    before = run.model.weights()
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda _: run.evaluate_dynamically(segment_length=5).loss, range(3)))
+    assert len(set(found)) == 1
+    for name, array in run.model.weights().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only some systems fork processes")
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(network: CharRNN) -> None:
+    right = network.sample(5, seed=0)
+    with one_thread.lock_of(network.backend), ThreadPoolExecutor(1) as threads:
+        child = threads.submit(_forked, lambda: network.sample(5, seed=0).tobytes()).result()
+    assert child == right.tobytes()
+
+
+def _forked(call: Callable[[], bytes]) -> bytes:
+    """What the call returns in a forked process; nothing if it takes longer than 20 seconds there."""
+    read, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        signal.alarm(20)
+        os.write(write, call())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as answer:
+        found = answer.read()
+    os.waitpid(process, 0)
+    return found
+
+
 def _overlaps(networks: list[CharRNN]) -> int:
     """How often a thread called a backend's function while another one did."""
     busy, overlaps = Lock(), 0
@@ -58,7 +95,7 @@ def _overlaps(networks: list[CharRNN]) -> int:
             nonlocal overlaps
             if not busy.acquire(blocking=False):
                 overlaps += 1
-                return function(*arguments)
+                busy.acquire()
             try:
                 sleep(0.001)
                 return function(*arguments)

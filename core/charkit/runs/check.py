@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import get_args
 
-from charkit.argument_checks import as_path
+from charkit.argument_checks import as_path, check_booleans
 from charkit.errors import RunError, counted
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
@@ -145,6 +145,7 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
     while the run is being trained; ConfigurationError for what is no path; and StorageError.
     """
     path = newest_run_path() if run is None else as_path("`run`", run)
+    check_booleans(repair=repair)
     if not repair:
         return read_steadily(path, lambda: _check_steadily(Run.open(path)))
     Run.open(path)  # for its message where there is none

@@ -7,7 +7,7 @@ is mapped as it is.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal
 
@@ -147,12 +147,14 @@ def open_string(
     Raises ConfigurationError for anything but a str.
     """
     if not isinstance(text, str):
-        advice = "join texts first, as in '\\n'.join(texts)"
+        advice = ""
         if isinstance(text, bytes | bytearray):
-            advice = "decode bytes first, as in data.decode('utf-8')"
+            advice = "; decode bytes first, as in data.decode('utf-8')"
         elif hasattr(text, "read"):
-            advice = "read the file first, as in file.read()"
-        raise ConfigurationError(f"`string` must be the text as a str; given {type(text).__name__}; {advice}")
+            advice = "; read the file first, as in file.read()"
+        elif isinstance(text, Iterable):
+            advice = "; join texts first, as in '\\n'.join(texts)"
+        raise ConfigurationError(f"`string` must be the text as a str; given {type(text).__name__}{advice}")
     found = SourceText([Source.of_string(text)], data, "text", "utf-8")
     return open_source(found, Wanted(vocabulary, unknown, extend, progress), SymbolsFile.without_name)
 

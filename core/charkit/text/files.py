@@ -107,8 +107,9 @@ def _named(path: Path, error: Exception) -> tuple[str, str]:
     is_sentence = " " in path.name and not has_suffix and isinstance(error, FileNotFoundError)
     is_probably_text = "\n" in str(path) or is_sentence
     if set(path.name) & set("*?[") and isinstance(error, FileNotFoundError) and not is_probably_text:
-        where = f"{str(path.parent)!r}, with the pattern {path.name!r} as `glob`"
-        return repr(str(path)), f"; patterns are not expanded here: give the directory {where}"
+        return repr(
+            str(path)
+        ), "; patterns are not expanded: training takes them as `glob`, besides the directory"
     if not is_probably_text and getattr(error, "errno", None) != errno.ENAMETOOLONG:
         is_missing = isinstance(error, FileNotFoundError)
         return f"{str(path)!r}{hint_for_missing(path) if is_missing else ''}", ""

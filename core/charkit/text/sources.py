@@ -74,8 +74,7 @@ def find_text(data: DataConfig) -> SourceText | PreparedText:
         first = f"{str(unreadable[0].filename)!r} ({unreadable[0].strerror})"
         notices += (_skipped(len(unreadable), "unreadable directory", "unreadable directories", first),)
     notices += tuple(
-        f"{str(path)!r} is a run, and its text files were read; to continue a run, use `resume` "
-        "(--resume on the command line)"
+        f"{str(path)!r} is a run, and its text files were read; to continue a run, resume it instead"
         for path in map(Path, paths)
         if path.is_dir() and is_run(path)
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from charkit.html_tables import table_of_fields
+from charkit.object_hints import by_name
 from charkit.trained_run import TrainedRun
 from charkit.training.history import History
 
@@ -26,6 +27,11 @@ class TrainResult(TrainedRun):
 
     ``history`` has the reports of the whole run up to ``step``, including those of earlier sessions.
     """
+
+    _HINTS: ClassVar = {
+        **TrainedRun._HINTS,
+        **by_name({"use validation_loss or best_validation_loss": "val_loss best_val_loss eval_loss"}),
+    }
 
     run: Path
     step: int

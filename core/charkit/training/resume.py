@@ -180,8 +180,9 @@ def _opened(run: Run, settings: Mapping[str, Mapping[str, Any]], on_event: Event
             progress=reading_progress(on_event),
         )
     except TextError as error:
-        advice = "" if moved else "; if the text has moved, give its new path as well as `resume`"
-        raise TextError(f"{error}{advice}") from error
+        if moved or run.stores_text or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise TextError(f"{error}; if the text has moved, give its new path as well as `resume`") from error
 
 
 def _moved_text(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
