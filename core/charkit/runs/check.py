@@ -12,6 +12,7 @@ from charkit.argument_checks import as_path, check_booleans
 from charkit.errors import RunError, counted
 from charkit.html_tables import table_of_fields
 from charkit.keyword_suggestions import suggesting_keywords
+from charkit.runs import pruning
 from charkit.runs.checkpoint import CHECKPOINTS, checkpoint_names, load_checkpoint
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.config_file import TEXT
@@ -20,12 +21,6 @@ from charkit.runs.folder_files import OpenFolder
 from charkit.runs.lock import is_held, locked
 from charkit.runs.newest import newest_run_path
 from charkit.runs.pointers import Which, checkpoint_name, pointed_at, repoint, step_of
-from charkit.runs.pruning import (
-    left_over_checkpoints,
-    other_entries,
-    remove_left_over_checkpoints,
-    restore_replaced,
-)
 from charkit.runs.records import METRICS, SAMPLES, SCHEDULE, SESSIONS, open_records
 from charkit.runs.run import Run
 from charkit.runs.steady_reading import read_steadily
@@ -151,7 +146,7 @@ def check(run: str | PathLike[str] | None = None, *, repair: bool = False) -> Ru
     Run.open(path)  # for its message where there is none
     with locked(path):
         opened = Run.open(path)  # again: it can't be replaced while it is locked
-        restored = restore_replaced(path)
+        restored = pruning.restore_replaced(path)
         repaired = [f"restored the name of checkpoint {name}" for name in restored]
         repaired += _repair(path, _check(opened))
         return replace(_check(opened), repaired=tuple(repaired))
@@ -194,9 +189,9 @@ def _check(run: Run) -> RunCheck:
         records=tuple(_records(run, name) for name in (METRICS, SAMPLES, SCHEDULE, SESSIONS)),
         debris=(
             *left_over_files(run.path),
-            *(f"{CHECKPOINTS}/{name}" for name in left_over_checkpoints(run.path)),
+            *(f"{CHECKPOINTS}/{name}" for name in pruning.left_over_checkpoints(run.path)),
         ),
-        others=tuple(f"{CHECKPOINTS}/{name}" for name in other_entries(run.path)),
+        others=tuple(f"{CHECKPOINTS}/{name}" for name in pruning.other_entries(run.path)),
         text_problem=_text_problem(run),
     )
 
@@ -296,6 +291,6 @@ def _repair(run: Path, found: RunCheck) -> list[str]:
         if pointer.problem is not None and is_repaired and not in_the_way:
             done.append(repoint(run, pointer.name, pointer.expected))
     remove_left_over_files(run)
-    remove_left_over_checkpoints(run)
-    left = {*left_over_files(run), *(f"{CHECKPOINTS}/{name}" for name in left_over_checkpoints(run))}
+    pruning.remove_left_over_checkpoints(run)
+    left = {*left_over_files(run), *(f"{CHECKPOINTS}/{name}" for name in pruning.left_over_checkpoints(run))}
     return done + [f"removed {name}" for name in found.debris if name not in left]
