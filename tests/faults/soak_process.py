@@ -42,7 +42,7 @@ def main(backend: str, rounds: int, seed: int, *planted: str) -> None:
     def measure(event: events.Event) -> None:
         if not isinstance(event, events.Saved) or event.step % ROUND_STEPS or event.step == 0:
             return
-        charkit.load_run(run, threads=1).sample(10, seed=seed)
+        charkit.load_run(run, threads=1).sample(length=10, seed=seed)
         gc.collect()
         return_freed_memory()
         record = {
