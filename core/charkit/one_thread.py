@@ -26,12 +26,20 @@ Returned = TypeVar("Returned")
 
 
 def lock_of(backend: object) -> Any:
-    """The lock that is held while the backend is called, an attribute of it; its holder may take it again.
+    """The lock that is held while the backend is called, an attribute of it; its holder may take it again."""
+    attributes = vars(backend)
+    return attributes.get(_name) or attributes.setdefault(_name, RLock())
 
-    A forked process has a lock of its own, since a thread that held that of its parent does not exist there.
-    """
-    attributes, name = vars(backend), f"_charkit_lock_{os.getpid()}"
-    return attributes.get(name) or attributes.setdefault(name, RLock())
+
+def _rename() -> None:
+    """Gives a forked process locks of its own, since a thread that holds one of its parent's does not exist there."""
+    global _name  # noqa: PLW0603 - sampling reads it for each symbol
+    _name = f"_charkit_lock_{os.getpid()}"
+
+
+_name = "_charkit_lock"
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_rename)
 
 
 def one_thread_at_a_time(
