@@ -103,13 +103,9 @@ def command(
 
 def _refuse_text(run: Path | None) -> None:
     """Raises RunError for a text in the place of a run, as other programs take it."""
-    is_path = run is None or " " not in str(run) or run.parent != Path()
-    if (
-        run is not None
-        and not is_path
-        and "did you mean" not in hint_for_missing(run)
-        and not os.path.lexists(run)
-    ):
+    if run is None or run.parent != Path() or " " not in str(run):
+        return
+    if not os.path.lexists(run) and "did you mean" not in hint_for_missing(run):
         raise RunError(f"there is no run {str(run)!r}; if this is a text to continue, give it with `prime`")
 
 

@@ -121,9 +121,8 @@ def print_train_result(
         *_overfitting(result),
     ):
         console.print(line, markup=False)
-    console.print(
-        f"next: {joined(resume) if goes_on else sample}", markup=False, soft_wrap=True
-    )  # to be pasted
+    following = joined(resume) if goes_on else sample
+    console.print(f"next: {following}", markup=False, soft_wrap=True)  # in one line, to be pasted
 
 
 def _overfitting(result: TrainResult) -> tuple[str, ...]:

@@ -39,9 +39,8 @@ def as_paths(name: str, value: Any, *, if_empty: str, advice: str) -> tuple[str 
     ``if_empty`` and ``advice`` end the messages: what else to do than to give a path.
     """
     paths: tuple[Any, ...] = (value,)
-    if callable(getattr(value, "read", None)) and not isinstance(
-        value, PathLike
-    ):  # an open file, whose lines would be taken for paths
+    is_file = callable(getattr(value, "read", None)) and not isinstance(value, PathLike)
+    if is_file:  # its lines would be taken for paths
         raise ConfigurationError(
             f"{name} must be one or more paths; given an open file; pass its path, or {advice}"
         )

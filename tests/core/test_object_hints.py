@@ -51,7 +51,9 @@ def test_names_of_other_libraries_lead_to_the_right_ones(network: CharRNN, resul
 def test_hints_lead_to_what_there_is(network: CharRNN, result: TrainResult) -> None:
     for thing in (network, result, result.load()):
         for name in thing._HINTS:
-            assert not hasattr(thing, name), f"{type(thing).__name__}.{name} exists, so nobody sees its hint"
+            assert not hasattr(thing, name), (
+                f"{type(thing).__name__}.{name} exists, so its hint is never shown"
+            )
 
 
 def test_a_copy_goes_on_by_itself(network: CharRNN) -> None:
