@@ -156,7 +156,12 @@ WALLS = (
         late_parts=("plots", "loaded runs"),  # a result draws its history and loads its run
     ),
     # In a notebook progress appears by itself, and only there the core reaches for what draws it.
-    Wall("notebook", _core("notebook"), ("foundation", "text"), late_parts=("command line",)),
+    Wall(
+        "notebook",
+        _core("notebook", "progress_printer"),
+        ("foundation", "text"),
+        late_parts=("command line",),
+    ),
     Wall(
         "loaded runs",
         _core("loaded_run", "run_scoring", "scored_text"),
@@ -289,7 +294,7 @@ WALLS = (
     ),
     Wall(
         "entry point",
-        ("charkit_cli.main", "charkit_cli.__main__"),
+        ("charkit_cli.main", "charkit_cli.__main__", "charkit.__main__"),
         ("operating system", "errors", "translation", "streams", "parsing"),
         ("typer",),
         late=("rich",),

@@ -38,7 +38,8 @@ RecipeBackend = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME",
-        help="numerical framework to use; see toolkit backends " + DEFAULT.format("the recipe's, or numpy"),
+        help="numerical framework to use; see toolkit backends "
+        + DEFAULT.format("the recipe's, or numpy; with --resume, that of the run's last session"),
         autocompletion=installed_backends,
     ),
 ]

@@ -22,7 +22,7 @@ from charkit_cli.event_lines import (
 from charkit_cli.live_line import LiveLine
 from charkit_cli.printable import printable
 from charkit_cli.streams import without_long_waits
-from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short
+from charkit_cli.terminal_output import PLAIN_EVERY_SECONDS, duration, print_notices, short, to_log
 
 _log = logging.getLogger(__name__)
 #: Columns of the live line's bar, where there is room for it.
@@ -293,3 +293,8 @@ class FailSafeProgress:
 def progress_for(console: Console) -> FailSafeProgress:
     """A live line on a terminal, plain lines elsewhere."""
     return FailSafeProgress(LiveProgress(console) if console.is_interactive else PlainProgress(console))
+
+
+def plain_progress() -> FailSafeProgress:
+    """Plain lines to standard error, wherever that leads, for a program that prints on its own, too."""
+    return FailSafeProgress(PlainProgress(to_log()))

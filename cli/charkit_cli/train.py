@@ -191,15 +191,13 @@ def command(
                 "leave '-' out"
             )
         text, string, settings = None, *_from_standard_input(console, settings, recipe)
-    used_backend, saved = "", SavedRun()
+    saved = SavedRun()
 
     try:
         with progress_for(console) as show:
 
             def on_event(event: events.Event) -> None:
-                nonlocal used_backend
                 if isinstance(event, events.Started):
-                    used_backend = event.backend
                     saved.path, saved.step = event.run, event.step
                     if verbose:
                         print_files(console, event.files)
@@ -239,7 +237,6 @@ def command(
             print_json(result_as_json(result))
             return
         chosen = {
-            "backend": None if used_backend == "numpy" else used_backend,
             "device": device,
             "threads": threads,
             "workers": workers,

@@ -20,6 +20,7 @@ from charkit.text.locations import absolute, is_url, name_of
 from charkit.text.preparation import prepare_data
 from charkit.text.sources import with_reading_of_prepared
 from charkit.training.memory_estimate import with_needed_memory
+from charkit.training.recipe_settings import with_fitting_batch
 from charkit.training.session import training_batches
 from charkit.weights import initial_weights
 from charkit_comparison.processes.spec import ComparisonSpec
@@ -63,9 +64,10 @@ def from_text(settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> Sta
         raise with_needed_memory(error, resolve(settings, error.size)) from error
     with corpus:
         config = resolve(settings, corpus.vocabulary.size)
+        config, shrunk = with_fitting_batch(config, settings, corpus.split("train")[1])
         batches = training_batches(corpus, config.data, config.training.seed)
         spec = ComparisonSpec(config, corpus.vocabulary, _untrained(config), corpus.sha256)
-        return StartingPoint(spec, _text(corpus), "", corpus.notices, corpus.files, batches.count)
+        return StartingPoint(spec, _text(corpus), "", (*corpus.notices, *shrunk), corpus.files, batches.count)
 
 
 def from_run(path: Path, settings: Mapping[str, Mapping[str, Any]], hold: ExitStack) -> StartingPoint:

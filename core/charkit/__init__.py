@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from charkit.errors import UnwrittenError as UnwrittenError
     from charkit.errors import VocabularySizeError as VocabularySizeError
     from charkit.evaluation import Evaluation as Evaluation
+    from charkit.events import StopTraining as StopTraining
     from charkit.hookspecs import BackendInfo as BackendInfo
     from charkit.hookspecs import hookimpl as hookimpl
     from charkit.input_checks import DeviceState as DeviceState
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from charkit.plugins.new_backend import NewBackend as NewBackend
     from charkit.plugins.new_backend import new_backend as new_backend
     from charkit.plugins.probe import InstalledBackend as InstalledBackend
+    from charkit.progress_printer import ProgressPrinter as ProgressPrinter
     from charkit.quality.baselines import Baseline as Baseline
     from charkit.quality.copied import CopiedSpan as CopiedSpan
     from charkit.quality.copied import CopiedText as CopiedText
@@ -169,6 +171,7 @@ _MODULES = {
     "Precision": "charkit.config",
     "Preparation": "charkit.text.preparation",
     "ProgressCallback": "charkit.text.reading_progress",
+    "ProgressPrinter": "charkit.progress_printer",
     "Recipe": "charkit.recipe",
     "RecipeResult": "charkit.recipe",
     "RecipeText": "charkit.recipe",
@@ -186,6 +189,7 @@ _MODULES = {
     "Split": "charkit.text.corpus",
     "State": "charkit.backend",
     "StepResult": "charkit.network",
+    "StopTraining": "charkit.events",
     "StorageError": "charkit.errors",
     "StreamDecoder": "charkit.text.vocabulary",
     "Surprisal": "charkit.quality.surprisal",
@@ -270,6 +274,7 @@ __all__ = [
     "Precision",
     "Preparation",
     "ProgressCallback",
+    "ProgressPrinter",
     "Recipe",
     "RecipeResult",
     "RecipeText",
@@ -287,6 +292,7 @@ __all__ = [
     "Split",
     "State",
     "StepResult",
+    "StopTraining",
     "StorageError",
     "StreamDecoder",
     "Surprisal",

@@ -21,10 +21,10 @@ from charkit.observers.observers import Observers, chosen_names
 from charkit.recipe import DEFAULT_RECIPE, find_recipe
 from charkit.scored_text import TextPaths, text_paths
 from charkit.settings import checked_settings, merge, settings_from_keywords, without_none
-from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals
+from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals, stoppable
 from charkit.training.new import new_run
 from charkit.training.result import TrainResult
-from charkit.training.resume import resumed_run
+from charkit.training.resume import backend_of_last_session, resumed_run
 from charkit.training.workers import Workers
 
 
@@ -96,7 +96,8 @@ def train(
         result = charkit.train(resume=result.run, epochs=30, backend="torch")
 
     Ctrl-C, SIGTERM and SIGHUP save first and return (see ``TrainResult.stopped_because``); a second Ctrl-C raises
-    KeyboardInterrupt immediately. An exception raised by ``on_event`` ends training and propagates.
+    KeyboardInterrupt immediately. If ``on_event`` raises ``charkit.StopTraining``, training saves and returns, too; any
+    other exception ends it without a save and propagates.
 
     What to train:
 
@@ -113,8 +114,8 @@ def train(
 
     Where to compute, and what to report:
 
-    - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy; by default its first
-      device, and all threads
+    - ``backend``, ``device``, ``threads``: an installed backend, by default the recipe's or NumPy, or, on resuming,
+      that of the last session if it is installed; by default its first device, and all threads
     - ``workers``: the number of workers that compute the gradients, each with one thread unless ``threads`` is given.
       With the same ``shards``, the run is bit-for-bit the same for any number of workers. By default, a new run with
       workers has 8 shards, or 16 for 9 to 16 workers, and so on. One machine runs at most four workers per processor,
@@ -203,7 +204,8 @@ def train(
     if on_event is not None and not callable(on_event):
         raise ConfigurationError(f"`on_event` must be a function of one event; given {shown(on_event)}")
     stop_request = StopRequest()
-    observers = Observers(chosen_names(track), on_event or default_event_handler())
+    handler = default_event_handler() if on_event is None else stoppable(on_event, stop_request)
+    observers = Observers(chosen_names(track), handler)
     emit = announcing_stop(observers, stop_request)
     if resume is not None:
         if recipe is not None:
@@ -218,10 +220,11 @@ def train(
                 "`resume` continues an existing run and can't be combined with `run`, `init_from`, `overwrite` or "
                 "`extend_vocabulary`"
             )
-        choice = BackendChoice("numpy" if backend is None else backend, device, threads)
-        session = resumed_run(
-            as_path("`resume`", resume), chosen, choice, emit, chosen_workers, stop_at, stop_request
+        resumed = as_path("`resume`", resume)
+        choice = BackendChoice(
+            backend_of_last_session(resumed) if backend is None else backend, device, threads
         )
+        session = resumed_run(resumed, chosen, choice, emit, chosen_workers, stop_at, stop_request)
     else:
         found = find_recipe(DEFAULT_RECIPE if recipe is None else recipe)
         choice = BackendChoice((found.backend or "numpy") if backend is None else backend, device, threads)

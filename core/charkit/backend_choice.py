@@ -1,4 +1,4 @@
-"""The choice of a backend, a device and threads, which no run records as its own: it can continue on others."""
+"""The choice of a backend, a device and threads, which are not settings of a run: it can continue on others."""
 
 from __future__ import annotations
 

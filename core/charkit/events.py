@@ -8,8 +8,9 @@
 
 Reading and Started come first, Advanced after each step, and Ended at the end.
 
-An exception raised by a handler ends training without another save; the run is left at its last checkpoint. If one is
-being written at that moment, it is completed, and the handler still gets its ``Saved``.
+A handler that raises ``charkit.StopTraining`` ends training after the current step, with a save. Any other exception
+ends it without another save; the run is left at its last checkpoint. If one is being written at that moment, it is
+completed, and the handler still gets its ``Saved``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Interruption = Literal["interrupted", "terminated", "hung_up"]
+#: Why training stops early: a signal, or what a handler asked for.
+SignalReason = Literal["interrupted", "terminated", "hung_up"]
+Interruption = Literal[SignalReason, "requested"]
+
+
+class StopTraining(Exception):  # noqa: N818 - no error: what a handler asks for, as StopIteration is
+    """Raised by an event handler to end training: the run is saved, and ``train`` returns its result.
+
+        def stop_early(event):
+            if isinstance(event, charkit.events.StepMetrics) and event.loss < 1.5:
+                raise charkit.StopTraining
+
+        charkit.train("anna.txt", on_event=stop_early).stopped_because  # "requested"
+
+    While the text is still being read (``Reading``), there is nothing to save, and the exception propagates.
+    """
 
 
 @dataclass(frozen=True)
@@ -143,7 +159,7 @@ class SaveFailed:
 
 @dataclass(frozen=True)
 class Stopping:
-    """A signal requested a stop: training stops and saves after the current step and validation."""
+    """A signal or a handler requested a stop: training stops and saves after the current step and validation."""
 
     reason: Interruption
 

@@ -31,7 +31,7 @@ class LengthRow(Section):
     batch_size: int = Field(ge=1)
     num_steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    #: All rows have it, or none does, and then the recipe may have one for all texts.
+    #: All rows by length and time limit have it, or none does, and then the recipe may have one for all texts.
     grad_clip: float | None = Field(None, gt=0)
     max_steps: int = Field(ge=1)
     #: With a time limit: the largest model that such a text deserves, and the most passes over it.
@@ -40,12 +40,30 @@ class LengthRow(Section):
 
 
 class TimeRow(Section):
-    """What suits a time limit of ``seconds``; it takes the place of the length's own where that deserves as much."""
+    """What suits a time limit of ``seconds``, in place of what suits the length alone.
+
+    ``training_symbols`` is about how many such a run reads, repetitions included, on two cores.
+    """
 
     seconds: float = Field(gt=0)
+    training_symbols: int = Field(ge=1)
     lstm_size: int = Field(ge=SIZE_MULTIPLE)
-    dropout: float = Field(ge=0, lt=1)
+    #: The batch is no larger than this, nor than the length's own.
+    batch_size: int = Field(ge=1)
+    num_steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
+    grad_clip: float | None = Field(None, gt=0)
+
+
+class PassesRow(Section):
+    """What suits a time limit that allows about so many passes over the text.
+
+    A text that is read often needs dropout, and deserves a larger model than the time alone would suggest.
+    """
+
+    passes: float = Field(gt=0)
+    dropout: float = Field(ge=0, lt=1)
+    lstm_size_factor: float = Field(1.0, gt=0)
 
 
 class VocabularyRow(Section):
@@ -65,6 +83,7 @@ class Rule(Section):
     validations: int = Field(10, ge=1)
     by_length: tuple[LengthRow, ...] = Field(min_length=1)
     by_time_limit: tuple[TimeRow, ...] = Field(min_length=1)
+    by_passes: tuple[PassesRow, ...] = Field(min_length=1)
     by_vocabulary: tuple[VocabularyRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -72,14 +91,18 @@ class Rule(Section):
         for name, key in (
             ("by_length", "training_symbols"),
             ("by_time_limit", "seconds"),
+            ("by_passes", "passes"),
             ("by_vocabulary", "vocabulary_size"),
         ):
             if any(
                 getattr(after, key) <= getattr(before, key) for before, after in pairwise(getattr(self, name))
             ):
                 raise ValueError(f"the rows of {name} must be in strictly ascending order of {key}")
-        if 0 < sum(row.grad_clip is not None for row in self.by_length) < len(self.by_length):
-            raise ValueError("either all rows of by_length must have a grad_clip, or none of them")
+        rows: tuple[LengthRow | TimeRow, ...] = (*self.by_length, *self.by_time_limit)
+        if 0 < sum(row.grad_clip is not None for row in rows) < len(rows):
+            raise ValueError(
+                "either all rows of by_length and by_time_limit must have a grad_clip, or none of them"
+            )
         return self
 
 
@@ -116,8 +139,12 @@ def settings_by_rule(
     cut into so many ``shards``.
     """
     row = _at(rule.by_length, "training_symbols", training_symbols)
+    if time_limit_seconds is not None:
+        row = _within(rule, row, training_symbols, time_limit_seconds)
     factors = _at(rule.by_vocabulary, "vocabulary_size", vocabulary_size)
-    size, dropout, rate = row["lstm_size"], row["dropout"], row["learning_rate"]
+    size = row["lstm_size"]
+    if time_limit_seconds is not None:
+        size = min(size * factors["lstm_size_factor"], row["largest_lstm_size"])
     batch_size, num_steps = fitting_batch(
         training_symbols,
         _multiple(max(1, round(row["batch_size"])), shards),
@@ -126,23 +153,34 @@ def settings_by_rule(
     )
     steps = row["max_steps"]
     if time_limit_seconds is not None:
-        by_time = _at(rule.by_time_limit, "seconds", time_limit_seconds)
-        size = min(by_time["lstm_size"] * factors["lstm_size_factor"], row["largest_lstm_size"])
-        dropout, rate = max(dropout, by_time["dropout"]), min(rate, by_time["learning_rate"])
         steps = most_steps(rule, training_symbols, batch_size * num_steps)
-    rate *= factors["learning_rate_factor"]
     return {
         "model": {
             "lstm_size": max(1, round(size / SIZE_MULTIPLE)) * SIZE_MULTIPLE,
             "num_layers": round(row["num_layers"]),
-            "dropout": round(dropout, 2),
+            "dropout": round(row["dropout"], 2),
         },
         "optimizer": {
-            "learning_rate": _two_digits(rate),
+            "learning_rate": _two_digits(row["learning_rate"] * factors["learning_rate_factor"]),
             **({} if row["grad_clip"] is None else {"grad_clip": _two_digits(row["grad_clip"])}),
         },
         "data": {"batch_size": batch_size, "num_steps": num_steps},
         "training": {"epochs": None, "max_steps": max(1, ceil(_two_digits(steps)))},
+    }
+
+
+def _within(rule: Rule, row: dict[str, Any], training_symbols: int, seconds: float) -> dict[str, Any]:
+    """The settings by length with those that a time limit decides in their place."""
+    by_time = _at(rule.by_time_limit, "seconds", seconds)
+    by_passes = _at(rule.by_passes, "passes", by_time["training_symbols"] / max(1, training_symbols))
+    return {
+        **row,
+        "lstm_size": by_time["lstm_size"] * by_passes["lstm_size_factor"],
+        "dropout": by_passes["dropout"],
+        "batch_size": min(row["batch_size"], by_time["batch_size"]),
+        "num_steps": min(row["num_steps"], by_time["num_steps"]),
+        "learning_rate": by_time["learning_rate"],
+        "grad_clip": by_time["grad_clip"],
     }
 
 

@@ -89,7 +89,7 @@ class Scheduler:
         """Stops all trials once that is requested, or the time is up."""
         if self._stopping is not None:
             return
-        reason = stop_request.reason
+        reason = stop_request.signal_reason
         if reason is not None:
             self._stop(reason, f"{IN_WORDS[reason]}: stopping once all trials are saved")
         elif self._deadline is not None and time.monotonic() >= self._deadline:

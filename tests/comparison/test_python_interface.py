@@ -11,7 +11,7 @@ import pytest
 
 import charkit
 from charkit.config import SECTION_OF, SECTIONS
-from charkit.errors import BackendError, ConfigurationError
+from charkit.errors import BackendError, ConfigurationError, TextError
 from charkit_comparison import ComparisonReport, compare, free_report_folder, request, write_report
 from charkit_comparison.plan import Variant
 
@@ -164,6 +164,19 @@ def test_a_pattern_without_a_match_is_not_the_default_text() -> None:
         ConfigurationError, match=r"^`source` must be one or more paths; given 5; give the paths of"
     ):
         compare(5)  # type: ignore[arg-type]
+
+
+def test_a_short_text_gets_a_batch_that_fits_unless_one_is_given(tmp_path: Path) -> None:
+    text = tmp_path / "poem.txt"
+    text.write_text("The cat sat on the mat, and the rat ran. " * 12, "utf-8")
+    notices: list[str] = []
+    report = compare(text, backends=["numpy"], max_steps=3, lstm_size=8, on_notice=notices.append)
+    data = report.config.data
+    assert data.batch_size * data.num_steps < 443
+    batch = f"{data.batch_size} x {data.num_steps}"
+    assert f"the text is too short for batches of 64 x 50, so the batches are {batch}" in notices
+    with pytest.raises(TextError, match="too few for one batch"):
+        compare(text, backends=["numpy"], max_steps=3, lstm_size=8, batch_size=64, num_steps=50)
 
 
 def test_an_unknown_backend_is_refused(text_file: Path) -> None:

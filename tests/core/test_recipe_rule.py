@@ -42,6 +42,20 @@ def row(**changes: Any) -> dict[str, Any]:
     }
 
 
+def time_row(**changes: Any) -> dict[str, Any]:
+    """A row by time limit with a batch that is larger than that by length."""
+    return {
+        "seconds": 60,
+        "training_symbols": 100_000,
+        "lstm_size": 32,
+        "batch_size": 4,
+        "num_steps": 5,
+        "learning_rate": 0.004,
+        "grad_clip": 0.5,
+        **changes,
+    }
+
+
 def two_rows(**changes: Any) -> dict[str, Any]:
     """A rule of two lengths, a limit and a vocabulary."""
     return {
@@ -49,7 +63,11 @@ def two_rows(**changes: Any) -> dict[str, Any]:
             row(),
             row(training_symbols=10_000, lstm_size=48, dropout=0.1, grad_clip=5.0, max_steps=900),
         ],
-        "by_time_limit": [{"seconds": 60, "lstm_size": 256, "dropout": 0.2, "learning_rate": 0.004}],
+        "by_time_limit": [time_row()],
+        "by_passes": [
+            {"passes": 1, "dropout": 0.1},
+            {"passes": 100, "dropout": 0.5, "lstm_size_factor": 2.0},
+        ],
         "by_vocabulary": [
             {"vocabulary_size": 100, "learning_rate_factor": 1},
             {"vocabulary_size": 10_000, "learning_rate_factor": 0.5},
@@ -70,18 +88,25 @@ def test_every_text_has_valid_settings_and_a_batch_that_fits(vocabulary: int, li
 
 
 @pytest.mark.parametrize("limit", [None, *LIMITS])
-def test_a_longer_text_never_gets_a_smaller_model_or_more_dropout(rule: Rule, limit: float | None) -> None:
+def test_a_longer_text_never_gets_more_dropout_or_smaller_batches(rule: Rule, limit: float | None) -> None:
     found = [settings_by_rule(rule, symbols, 84, limit) for symbols in LENGTHS]
     for before, after in pairwise(found):
-        assert before["model"]["lstm_size"] <= after["model"]["lstm_size"]
         assert before["model"]["dropout"] >= after["model"]["dropout"]
         assert before["optimizer"]["learning_rate"] >= after["optimizer"]["learning_rate"]
         if limit is None:
+            assert before["model"]["lstm_size"] <= after["model"]["lstm_size"]
             assert before["training"]["max_steps"] <= after["training"]["max_steps"]
     areas = [
         one["data"]["batch_size"] * one["data"]["num_steps"] for one in found if one["data"]["batch_size"] > 1
     ]
     assert areas[-1] > 10 * areas[0]
+
+
+def test_with_a_time_limit_a_long_text_gets_the_model_that_the_time_suffices_for(rule: Rule) -> None:
+    for limit in LIMITS:
+        found = [settings_by_rule(rule, symbols, 84, limit)["model"] for symbols in (10**5, 10**6, 10**9)]
+        assert found[0]["lstm_size"] >= found[1]["lstm_size"] >= found[2]["lstm_size"] or limit > 600
+        assert limit > 3600 or found[2]["dropout"] == 0
 
 
 def test_more_time_never_gets_a_smaller_model(rule: Rule) -> None:
@@ -122,17 +147,30 @@ def test_between_two_rows_it_interpolates_over_the_logarithm() -> None:
     assert between["model"] == {"lstm_size": 32, "num_layers": 2, "dropout": 0.3}
     assert between["optimizer"]["learning_rate"] == 0.0075
     assert between["training"] == {"epochs": None, "max_steps": 500}
-    without = Rule.model_validate(two_rows(by_length=[row(grad_clip=None)]))
+    without = Rule.model_validate(
+        two_rows(by_length=[row(grad_clip=None)], by_time_limit=[time_row(grad_clip=None)])
+    )
     assert settings_by_rule(without, 1000, 1000)["optimizer"] == {"learning_rate": 0.0075}
     assert settings_by_rule(rule, 100, 100) == settings_by_rule(rule, 30, 50)
     assert settings_by_rule(rule, 10_000, 100) == settings_by_rule(rule, 10**9, 1)
 
 
-def test_a_time_limit_is_bounded_by_what_the_text_deserves() -> None:
-    found = settings_by_rule(Rule.model_validate(two_rows()), 100, 50, 60)
-    assert found["model"] == {"lstm_size": 32, "num_layers": 2, "dropout": 0.5}
-    assert found["optimizer"]["learning_rate"] == 0.004
-    assert found["training"]["max_steps"] == 10 * 100 / 20
+def test_a_time_limit_decides_the_settings_within_what_the_text_deserves() -> None:
+    rule = Rule.model_validate(two_rows())
+    short, long = (settings_by_rule(rule, symbols, 50, 60) for symbols in (100, 10_000))
+    assert short["model"] == {
+        "lstm_size": 32,
+        "num_layers": 2,
+        "dropout": 0.5,
+    }  # its largest, and 1,000 passes
+    assert short["optimizer"] == {"learning_rate": 0.004, "grad_clip": 0.5}
+    assert short["data"] == {"batch_size": 2, "num_steps": 5}  # the smaller of each
+    assert short["training"]["max_steps"] == 10 * 100 / 10
+    assert long["model"]["dropout"] == 0.3  # 10 passes, in the middle
+    wide = Rule.model_validate(
+        two_rows(by_length=[row(largest_lstm_size=512)], by_time_limit=[time_row(lstm_size=64)])
+    )
+    assert settings_by_rule(wide, 10_000, 50, 60)["model"]["lstm_size"] == 96  # 1.5 times as large
 
 
 @pytest.mark.parametrize(
@@ -145,8 +183,13 @@ def test_a_time_limit_is_bounded_by_what_the_text_deserves() -> None:
         ({"by_length": []}, "by_length must not be empty; given"),
         (
             {"by_length": [row(), row(training_symbols=10_000, grad_clip=None)]},
-            "either all rows of by_length must have a grad_clip, or none of them",
+            "either all rows of by_length and by_time_limit must have a grad_clip, or none of them",
         ),
+        (
+            {"by_time_limit": [time_row(grad_clip=None)]},
+            "either all rows of by_length and by_time_limit must have a grad_clip, or none of them",
+        ),
+        ({"by_passes": []}, "by_passes must not be empty; given"),
         ({"by_length": [row(grad_clip=0)]}, "by_length.grad_clip must be above 0; given 0"),
         ({"by_length": [row(dropout=1.5)]}, "by_length.dropout must be below 1; given 1.5"),
         ({"by_size": []}, "by_size"),

@@ -1,4 +1,4 @@
-"""The table of what the recipe ``auto`` chooses, in ``docs/recipes.md``, from the recipe itself."""
+"""The tables of what the recipe ``auto`` chooses, in ``docs/recipes.md``, from the recipe itself."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import re
 from charkit.recipe import auto_settings
 from guide.pages import read
 
-_GENERATED = re.compile(r"(<!-- auto: [^>]*-->\n).*?(<!-- end of auto -->)", re.DOTALL)
 LENGTHS = (1_000, 10_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000)
+TIME_LIMITS = {"30s": 30, "3m": 180, "10m": 600, "30m": 1_800, "4h": 14_400}
 VOCABULARY_SIZE = 84
 
 
 def page() -> str:
-    """The page as it is, with the table as the rule is now."""
-    return _GENERATED.sub(lambda marks: f"{marks[1]}\n{_table()}\n{marks[2]}", read("recipes"))
+    """The page as it is, with the tables as the rule is now."""
+    found = read("recipes")
+    for name, table in (("auto", _table()), ("time limits", _table_of_limits())):
+        block = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        found = block.sub(lambda marks, rows=table: f"{marks[1]}\n{rows}\n{marks[2]}", found)
+    return found
 
 
 def _table() -> str:
@@ -31,4 +35,18 @@ def _table() -> str:
             f"{data['batch_size']} x {data['num_steps']} | {found['optimizer']['learning_rate']:g} | "
             f"{found['optimizer']['grad_clip']:g} | {found['training']['max_steps']:,} |"
         )
+    return "\n".join([*lines, ""])
+
+
+def _table_of_limits() -> str:
+    """A row for each length of the training split, a column for each time limit."""
+    lines = [f"| training symbols | {' | '.join(TIME_LIMITS)} |", f"|---|{'---|' * len(TIME_LIMITS)}"]
+    for symbols in LENGTHS:
+        cells = []
+        for seconds in TIME_LIMITS.values():
+            found = auto_settings(symbols, VOCABULARY_SIZE, seconds)
+            model, data = found["model"], found["data"]
+            size = f"{model['num_layers']}x{model['lstm_size']}, {model['dropout']:g}"
+            cells.append(f"{size}, {data['batch_size']} x {data['num_steps']}")
+        lines.append(f"| {symbols:,} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

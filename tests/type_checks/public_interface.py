@@ -30,7 +30,15 @@ def train_and_resume() -> charkit.TrainResult:
     assert_type(
         result.stopped_because,
         Literal[
-            "epochs", "max_steps", "time_limit", "stop_at", "patience", "interrupted", "terminated", "hung_up"
+            "epochs",
+            "max_steps",
+            "time_limit",
+            "stop_at",
+            "patience",
+            "interrupted",
+            "terminated",
+            "hung_up",
+            "requested",
         ],
     )
     assert_type(result.history, charkit.History)

@@ -89,12 +89,20 @@ def test_both_backends_score_and_sample_alike(toolkit: Toolkit, text_file: Path)
     assert texts[0] == texts[1]
 
 
+def test_a_resumed_run_stays_on_the_backend_of_its_last_session(toolkit: Toolkit, text_file: Path) -> None:
+    toolkit.ok("train", text_file, *TINY, *ON_TORCH, "--max-steps", "5", "--run", "r")
+    for chosen, expected in (((), "torch"), (("--backend", "numpy"), "numpy"), ((), "numpy")):
+        steps = str(5 + len(lines_of(Path("r/sessions.jsonl"))))
+        toolkit.ok("train", "--resume", "r", "--max-steps", steps, *chosen)
+        assert lines_of(Path("r/sessions.jsonl"))[-1]["backend"] == expected
+
+
 def test_a_run_of_bfloat16_is_sampled_without_it(toolkit: Toolkit, text_file: Path) -> None:
     toolkit.ok(
         "train", text_file, *TINY, *ON_TORCH, "--precision", "bfloat16", "--max-steps", "5", "--run", "r"
     )
     toolkit.ok("sample", "r", "--length", "20")
-    message = toolkit.error("train", "--resume", "r", "--max-steps", "9")
+    message = toolkit.error("train", "--resume", "r", "--max-steps", "9", "--backend", "numpy")
     assert "backend 'numpy' doesn't support precision 'bfloat16'; it supports float32, float64" in message
     assert message.split("; ")[-1].startswith(
         "use --backend "

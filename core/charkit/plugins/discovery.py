@@ -20,6 +20,15 @@ INSTALL_HINT = (
     "to install one of charkit's own backends, run this in charkit's source directory: "
     "pip install . ./backends/NAME"
 )
+#: What people also call charkit's own backends.
+_OTHER_NAMES = {
+    "np": "numpy",
+    "pytorch": "torch",
+    "pt": "torch",
+    "tf": "tensorflow",
+    "xla": "jax",
+    "flax": "jax",
+}
 
 
 def installed() -> tuple[Plugin, ...]:
@@ -82,8 +91,9 @@ def find(name: str) -> Plugin:
     if not claims:
         names = dict.fromkeys(plugin.name for plugin in plugins)
         known = printable_line(", ".join(names)) or "none"
+        meant = _OTHER_NAMES.get(name.lower(), name)
         raise BackendError(
-            f"unknown backend {shown(name)}{nearest(name, names)}; installed backends: {known}; {INSTALL_HINT}"
+            f"unknown backend {shown(name)}{nearest(meant, names)}; installed backends: {known}; {INSTALL_HINT}"
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from glob import escape as glob_escape
 from operator import itemgetter
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from charkit.errors import TextError
 from charkit.runs.identity import identity
 from charkit.text.files import status_of, unreadable
 from charkit.text.locations import absolute_path
+
+#: How many files of a folder are counted to find what it has most of.
+_MOST_FILES = 10_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def _files_in(folder: Path, globs: Sequence[str]) -> FoundFiles:
         errors = [error for error in unreadable_folders(folder) if Path(error.filename) == folder]
         if errors:
             raise unreadable(repr(str(folder)), errors[0])
-        raise no_match(str(folder), globs, in_runs=bool(matching))
+        raise no_match(str(folder), globs, in_runs=bool(matching), such_as=_commonest_pattern(folder))
     return FoundFiles(files, tuple(runs.found))
 
 
@@ -114,8 +119,25 @@ def unreadable_folders(folder: Path) -> list[OSError]:
     return errors
 
 
-def no_match(folder: str, globs: Sequence[str], *, in_runs: bool = False) -> TextError:
-    """The error for a folder that has no file of these patterns, or has them ``in_runs`` alone."""
+def _commonest_pattern(folder: Path) -> str:
+    """The pattern that matches the most files of a folder, such as ``*.py``; empty if none of them has a suffix.
+
+    Hidden folders are left out, and so is what comes after the first files, of which a folder may have millions.
+    """
+    suffixes: Counter[str] = Counter()
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        suffixes.update(suffix for name in names if (suffix := Path(name).suffix))
+        if suffixes.total() > _MOST_FILES:
+            break
+    return f"*{glob_escape(suffixes.most_common(1)[0][0])}" if suffixes else ""
+
+
+def no_match(folder: str, globs: Sequence[str], *, in_runs: bool = False, such_as: str = "") -> TextError:
+    """The error for a folder that has no file of these patterns, or has them ``in_runs`` alone.
+
+    It names the pattern ``such_as``, unless that is empty.
+    """
     patterns = " or ".join(map(repr, globs))
     if in_runs:
         return TextError(
@@ -124,4 +146,5 @@ def no_match(folder: str, globs: Sequence[str], *, in_runs: bool = False) -> Tex
         )
     return TextError(
         f"the directory {folder!r} has no file that matches {patterns}; name its files, or give another `glob`"
+        + (f", such as {such_as!r}" if such_as else "")
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C, termination and a terminal that goes away, as a request to stop.
+"""Ctrl-C, termination, a terminal that goes away and a handler's wish, as a request to stop.
 
 Training checks it between two steps, so that it saves first.
 """
@@ -17,7 +17,7 @@ from charkit.errors import TerminatedError
 from charkit.system.signals import BREAK, HANGUP
 
 #: The signals that request training to stop, and the reason that is given for each.
-INTERRUPTIONS: dict[int, events.Interruption] = {
+INTERRUPTIONS: dict[int, events.SignalReason] = {
     signal.SIGINT: "interrupted",
     signal.SIGTERM: "terminated",
 }
@@ -30,20 +30,27 @@ IN_WORDS: dict[events.Interruption, str] = {
     "interrupted": "interrupted",
     "terminated": "terminated",
     "hung_up": "the terminal was closed",
+    "requested": "requested by an event handler",
 }
 _at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
 class StopRequest:
-    """Whether training shall stop, and why: ``reason`` is that of the first signal, or None."""
+    """Whether training shall stop, and why: ``reason`` is that of the first signal, else the handler's, or None."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.by_handler = False
+
+    @property
+    def signal_reason(self) -> events.SignalReason | None:
+        """ "interrupted", "terminated" or "hung_up"; None as long as there is no signal."""
+        return None if self.signal_number is None else INTERRUPTIONS[self.signal_number]
 
     @property
     def reason(self) -> events.Interruption | None:
-        """ "interrupted", "terminated" or "hung_up"; None as long as nothing requests it."""
-        return None if self.signal_number is None else INTERRUPTIONS[self.signal_number]
+        """The reason of the signal, or "requested"; None as long as nothing requests it."""
+        return self.signal_reason or ("requested" if self.by_handler else None)
 
     def note(self, signal_number: int) -> None:
         """Requests to stop because of a signal; the first one counts."""
@@ -105,6 +112,20 @@ def _handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None],
             signal.signal(number, earlier)
 
 
+def stoppable(on_event: events.EventHandler, stop_request: StopRequest) -> events.EventHandler:
+    """The event handler, whose StopTraining becomes a stop request; while the text is read, it propagates."""
+
+    def handle(event: events.Event) -> None:
+        try:
+            on_event(event)
+        except events.StopTraining:
+            if isinstance(event, events.Reading):
+                raise
+            stop_request.by_handler = True
+
+    return handle
+
+
 def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequest) -> events.EventHandler:
     """The event handler, which also gets ``Stopping`` as soon as there is a stop request, once.
 
@@ -115,13 +136,12 @@ def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequ
 
     def handle(event: events.Event) -> None:
         nonlocal announced
-        number = stop_request.signal_number
-        if number is not None:
-            if isinstance(event, events.Reading):
-                raise _without_saving(number)
-            if not announced and on_event is not None:
-                announced = True
-                on_event(events.Stopping(INTERRUPTIONS[number]))
+        number, reason = stop_request.signal_number, stop_request.reason
+        if number is not None and isinstance(event, events.Reading):
+            raise _without_saving(number)
+        if reason is not None and not announced and on_event is not None:
+            announced = True
+            on_event(events.Stopping(reason))
         if on_event is not None:
             on_event(event)
 

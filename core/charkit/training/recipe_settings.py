@@ -46,7 +46,7 @@ def configure(
     config = resolve(_layered(own, asked), vocabulary_size, recipe=recipe.label)
     shrunk: tuple[str, ...] = ()
     if rule is not None:
-        config, shrunk = _with_fitting_batch(config, asked, training_symbols)
+        config, shrunk = with_fitting_batch(config, asked, training_symbols)
         if seconds is not None and not _asks_for_length(asked):
             config = _with_most_steps(rule, config, training_symbols)
         config = _with_validations(rule, config, asked, training_symbols)
@@ -76,10 +76,10 @@ def _layered(own: Settings, asked: _Given) -> Settings:
     return merge({**own, "training": training}, asked)
 
 
-def _with_fitting_batch(
+def with_fitting_batch(
     config: RunConfig, asked: _Given, training_symbols: int
 ) -> tuple[RunConfig, tuple[str, ...]]:
-    """The configuration with a batch that fits the text; what was asked for stays as it is."""
+    """The configuration with a batch that fits the text, and a notice if it is another; what was asked for stays."""
     data = config.data
     keep = [key for key in _BATCH if key in asked.get("data", {})]
     batch_size, num_steps = fitting_batch(

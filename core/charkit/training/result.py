@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 StoppedBecause = Literal[
-    "epochs", "max_steps", "time_limit", "stop_at", "patience", "interrupted", "terminated", "hung_up"
+    "epochs",
+    "max_steps",
+    "time_limit",
+    "stop_at",
+    "patience",
+    "interrupted",
+    "terminated",
+    "hung_up",
+    "requested",
 ]
 
 
