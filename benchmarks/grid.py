@@ -37,7 +37,7 @@ GRID = {
     "batch": ((16, 50), (32, 100)),
     "dropout": (0.0, 0.3),
 }
-#: What ``auto`` has too.
+#: What all of them have. ``auto`` has the same, but no warmup.
 _SHARED: dict[str, Any] = {
     "recipe": "classic",
     "num_layers": 2,

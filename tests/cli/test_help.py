@@ -24,6 +24,13 @@ def test_toolkit_alone_shows_the_commands(toolkit: Toolkit) -> None:
     assert "Start with: toolkit train" in said
 
 
+@pytest.mark.parametrize("module", ["charkit", "charkit_cli"])
+def test_python_runs_the_command_line_as_a_module(toolkit: Toolkit, module: str) -> None:
+    command = [sys.executable, "-m", module, "runs", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+    assert said.split() == toolkit.ok("runs", "--help").out.split()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_shows_examples(toolkit: Toolkit, command: str) -> None:
     said = toolkit.ok(command, "--help").out
