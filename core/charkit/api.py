@@ -24,7 +24,8 @@ from charkit.settings import checked_settings, merge, settings_from_keywords, wi
 from charkit.training.interrupts import StopRequest, announcing_stop, catching_signals, stoppable
 from charkit.training.new import new_run
 from charkit.training.result import TrainResult
-from charkit.training.resume import backend_of_last_session, resumed_run
+from charkit.training.resume import resumed_run
+from charkit.training.session import backend_of_last_session
 from charkit.training.workers import Workers
 
 

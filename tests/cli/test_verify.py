@@ -102,8 +102,8 @@ def test_wrong_use_is_an_error_and_no_verdict(toolkit: Toolkit) -> None:
     assert toolkit.error("verify", "--backend", "nmpy").startswith(
         "unknown backend 'nmpy' (did you mean 'numpy'?)"
     )
-    assert toolkit.error("verify", "--backend", "NP").startswith(
-        "unknown backend 'NP' (did you mean 'numpy'?)"
+    assert toolkit.error("verify", "--backend", "Np").startswith(
+        "unknown backend 'Np' (did you mean 'numpy'?)"
     )
     message = toolkit.error("verify", "--stage", "imports")
     assert "one or more of import, build, forward, " in message

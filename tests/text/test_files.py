@@ -102,16 +102,6 @@ def test_a_folder_without_a_match(tmp_path: Path) -> None:
     assert message.endswith(f"the directory {str(tmp_path)!r} {expected}")
 
 
-def test_a_folder_without_a_match_has_the_pattern_of_most_of_its_files(tmp_path: Path) -> None:
-    (tmp_path / "part" / "deeper").mkdir(parents=True)
-    (tmp_path / ".git").mkdir()
-    names = ["a.md", "part/b.py", "part/deeper/c.py", *(f".git/{number}.idx" for number in range(3))]
-    for name in names:
-        (tmp_path / name).touch()
-    message = message_of(TextError, lambda: find_files([str(tmp_path)], ["*.txt"]))
-    assert message.endswith("; name its files, or give another `glob`, such as '*.py'")
-
-
 @pytest.mark.parametrize("glob", ["/*.txt", "/"])
 def test_a_glob_that_is_no_pattern(tmp_path: Path, glob: str) -> None:
     assert "is not a pattern" in message_of(TextError, lambda: find_files([str(tmp_path)], [glob]))

@@ -17,7 +17,7 @@ from charkit.errors import (
     UnknownSymbolsError,
 )
 from charkit.runs.pointers import point
-from charkit.runs.records import METRICS, SAMPLES, SESSIONS
+from charkit.runs.records import METRICS, SAMPLES
 from charkit.runs.run import Run
 from charkit.training.resume import FinishedRunError
 from support import SMALL, SMALL_TEXT
@@ -287,18 +287,3 @@ def test_a_run_on_a_prepared_text_goes_on_with_the_files_it_was_made_of(tmp_path
     assert again.step == 4
     with pytest.raises(RunError, match=r"the given text is not the text of"):
         train(folder, resume=first.run, glob="*.txt", max_steps=6)
-
-
-def test_a_run_of_a_backend_that_is_not_installed_resumes_on_numpy(text_file: Path) -> None:
-    run = train(text_file, max_steps=2).run
-    sessions = run / SESSIONS
-    sessions.write_text(
-        sessions.read_text("utf-8").replace('"backend": "numpy"', '"backend": "absent"'), "utf-8"
-    )
-    seen: list[events.Event] = []
-    assert train(resume=run, max_steps=3, on_event=seen.append).step == 3
-    started = next(event for event in seen if isinstance(event, events.Started))
-    assert started.backend == "numpy"
-    assert "this session differs from the last one: backend numpy (previously absent); " in str(
-        started.notices
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 
@@ -20,15 +21,6 @@ INSTALL_HINT = (
     "to install one of charkit's own backends, run this in charkit's source directory: "
     "pip install . ./backends/NAME"
 )
-#: What people also call charkit's own backends.
-_OTHER_NAMES = {
-    "np": "numpy",
-    "pytorch": "torch",
-    "pt": "torch",
-    "tf": "tensorflow",
-    "xla": "jax",
-    "flax": "jax",
-}
 
 
 def installed() -> tuple[Plugin, ...]:
@@ -91,11 +83,21 @@ def find(name: str) -> Plugin:
     if not claims:
         names = dict.fromkeys(plugin.name for plugin in plugins)
         known = printable_line(", ".join(names)) or "none"
-        meant = _OTHER_NAMES.get(name.lower(), name)
         raise BackendError(
-            f"unknown backend {shown(name)}{nearest(meant, names)}; installed backends: {known}; {INSTALL_HINT}"
+            f"unknown backend {shown(name)}{nearest(_spelled_out(name, names), names)}; installed backends: {known}; {INSTALL_HINT}"
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
         raise BackendError(f"backend {name!r} is claimed by {owners}; uninstall all but one")
     return claims[0]
+
+
+def _spelled_out(name: str, known: Iterable[str]) -> str:
+    """The only known name that this one abbreviates, by some of its letters in order from the first; else the name."""
+
+    def abbreviates(whole: str) -> bool:
+        rest = iter(whole)
+        return whole[:1] == name[:1].lower() and all(letter in rest for letter in name.lower())
+
+    meant = [whole for whole in known if abbreviates(whole)]
+    return meant[0] if len(meant) == 1 else name

@@ -13,7 +13,6 @@ from charkit.config import DERIVED, DataConfig, ModelConfig, OptimizerConfig, Tr
 from charkit.durations import duration_seconds
 from charkit.errors import ConfigurationError, RunError, TextError
 from charkit.events import EventHandler
-from charkit.plugins.discovery import installed
 from charkit.plugins.failures import backend_errors
 from charkit.runs.best_checkpoint import with_intact_best
 from charkit.runs.checkpoint_content import TrainingProgress
@@ -21,7 +20,6 @@ from charkit.runs.debris import remove_left_over_files, remove_left_over_runs
 from charkit.runs.lock import locked
 from charkit.runs.planned_end import planned_last_step, total_steps
 from charkit.runs.pruning import restore_replaced
-from charkit.runs.records import SESSIONS
 from charkit.runs.run import Run
 from charkit.settings import check_key, check_section
 from charkit.text.corpus import Corpus
@@ -42,16 +40,6 @@ from charkit.training.workers import ALONE, Workers, computation
 
 class FinishedRunError(ConfigurationError):
     """A run is at the end of its steps, its epochs or its time limit, so that there is nothing to resume."""
-
-
-def backend_of_last_session(path: Path) -> str:
-    """The name of the backend that a run was last trained on; NumPy if that is not installed here.
-
-    Raises RunError for a directory that is not a run, or whose sessions can't be read.
-    """
-    sessions = Run.open(path).records(SESSIONS)
-    last = str(sessions[-1]["backend"]) if sessions else "numpy"
-    return last if last in {plugin.name for plugin in installed()} else "numpy"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from charkit import events
@@ -14,6 +15,7 @@ from charkit.config import SECTIONS, DataConfig, ModelConfig, OptimizerConfig, R
 from charkit.durations import duration_seconds
 from charkit.errors import counted
 from charkit.notices import notices_for
+from charkit.plugins.discovery import installed
 from charkit.plugins.supervision import crash_message
 from charkit.runs.checkpoint_content import TrainingProgress
 from charkit.runs.planned_end import planned_last_step
@@ -27,6 +29,16 @@ from charkit.text.reading_progress import ProgressCallback
 from charkit.training.trainer import Trainer
 from charkit.training.workers import Computation
 from charkit.weights import parameter_count
+
+
+def backend_of_last_session(path: Path) -> str:
+    """The name of the backend that a run was last trained on; NumPy if that is not installed here.
+
+    Raises RunError for a directory that is not a run, or whose sessions can't be read.
+    """
+    sessions = Run.open(path).records(SESSIONS)
+    last = str(sessions[-1]["backend"]) if sessions else "numpy"
+    return last if last in {plugin.name for plugin in installed()} else "numpy"
 
 
 def create_backend(
