@@ -83,8 +83,9 @@ def find(name: str) -> Plugin:
     if not claims:
         names = dict.fromkeys(plugin.name for plugin in plugins)
         known = printable_line(", ".join(names)) or "none"
+        suggestion = nearest(_spelled_out(name, names), names)
         raise BackendError(
-            f"unknown backend {shown(name)}{nearest(_spelled_out(name, names), names)}; installed backends: {known}; {INSTALL_HINT}"
+            f"unknown backend {shown(name)}{suggestion}; installed backends: {known}; {INSTALL_HINT}"
         )
     if len(claims) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in claims)
