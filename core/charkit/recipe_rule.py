@@ -219,13 +219,24 @@ def _multiple(number: int, of: int) -> int:
     return -(-number // of) * of
 
 
-def eval_every(rule: Rule, total_steps: int, steps_per_epoch: int, *, time_limited: bool) -> int:
+def eval_every(
+    rule: Rule,
+    total_steps: int,
+    steps_per_epoch: int,
+    symbols_per_step: int,
+    time_limit_seconds: float | None,
+) -> int:
     """The steps between validations: ``rule.validations`` of them in all.
 
-    A time limit ends a run before its last step, so there a validation comes at each half of an epoch at least.
+    A time limit ends a run before its last step, so there a validation comes at each half of an epoch at least, unless
+    the text is so short that there would be more than twice ``rule.validations`` in the expected steps.
     """
     every = ceil(total_steps / rule.validations)
-    return max(1, min(every, ceil(steps_per_epoch / 2)) if time_limited else every)
+    if time_limit_seconds is not None:
+        symbols = _at(rule.by_time_limit, "seconds", time_limit_seconds)["training_symbols"]
+        expected = min(total_steps, symbols / symbols_per_step)
+        every = min(every, max(ceil(steps_per_epoch / 2), ceil(expected / (2 * rule.validations))))
+    return max(1, every)
 
 
 def _at(rows: Sequence[Section], key: str, place: float) -> dict[str, Any]:

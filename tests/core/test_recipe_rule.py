@@ -231,7 +231,23 @@ def test_a_wide_batch_fits_a_short_text_too() -> None:
 
 def test_validations_are_spread_over_the_run(rule: Rule) -> None:
     for steps in (1, 7, 10, 300, 2600):
-        every = eval_every(rule, steps, 100, time_limited=False)
+        every = eval_every(rule, steps, 100, 1_000, None)
         assert math.ceil(steps / every) <= 10
         assert steps < 10 or math.ceil(steps / every) >= 5
-    assert eval_every(rule, 10_000, 100, time_limited=True) == 50
+
+
+def test_a_time_limit_brings_a_validation_at_each_half_of_an_epoch(rule: Rule) -> None:
+    symbols = _expected_symbols(rule)
+    per_epoch = symbols // 1_000  # one pass is expected
+    assert eval_every(rule, 100 * per_epoch, per_epoch, 1_000, 60.0) == math.ceil(per_epoch / 2)
+
+
+def test_a_short_text_is_not_validated_at_each_half_of_its_many_epochs(rule: Rule) -> None:
+    steps = _expected_symbols(rule) // 100
+    every = eval_every(rule, steps, 10, 100, 60.0)
+    assert every == math.ceil(steps / 20)
+    assert eval_every(rule, 40, 10, 100, 60.0) == 4, "no fewer than without a limit"
+
+
+def _expected_symbols(rule: Rule) -> int:
+    return rule.by_time_limit[0].training_symbols

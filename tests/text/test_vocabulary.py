@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charkit.errors import RunError, TextError, UnknownSymbolsError
+from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError
 from charkit.text.vocabulary import UNKNOWN, Vocabulary
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -160,3 +161,18 @@ def test_damaged_json_is_refused_in_one_line(change: dict[str, object], message:
 def test_what_is_no_vocabulary_at_all_is_refused(text: str) -> None:
     with pytest.raises(RunError, match=r"^the vocabulary is damaged: [^\n]*$"):
         Vocabulary.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hello",), "kind must be 'char' or 'byte'; given 'hello'; to get the vocabulary of a text, use"),
+        (("char", ("ab",)), "'ab' is not a single code point"),
+        (("char", ("a", "a")), "'a' is listed twice"),
+        (("char", (7,)), "7 is not a single code point"),
+        (("byte", ("a",)), "must not list symbols"),
+    ],
+)
+def test_what_is_no_vocabulary_is_refused(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Vocabulary(*arguments)

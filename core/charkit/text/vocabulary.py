@@ -11,17 +11,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from charkit.config import first_problem
-from charkit.errors import RunError, TextError, UnknownSymbolsError, shown
+from charkit.errors import ConfigurationError, RunError, TextError, UnknownSymbolsError, shown
 from charkit.strict_json import parse_json
 
 Kind = Literal["char", "byte"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Unknown = Literal["error", "skip"]
 
 #: One more than the highest Unicode code point.
@@ -30,8 +31,6 @@ CODE_POINTS = 0x110000
 UNKNOWN = -1
 FORMAT = 1
 NAMED_AT_MOST = 8
-
-
 #: What a file holds, decoded or not.
 JsonText = str | bytes
 
@@ -51,11 +50,24 @@ class StreamDecoder(Protocol):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a model, in the order of their indices. Compared and hashed by content."""
+    """The symbols of a model, in the order of their indices. Compared and hashed by content.
+
+    ``Vocabulary.of_text`` makes one from a text. Raises ConfigurationError for a kind or symbols that can't be.
+    """
 
     kind: Kind
     #: The code points, each a string of length one; empty for bytes, which are their own indices.
     symbols: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigurationError(
+                f"kind must be 'char' or 'byte'; given {shown(self.kind)}; "
+                "to get the vocabulary of a text, use Vocabulary.of_text(text)"
+            )
+        problem = _problem(self.kind, self.symbols)
+        if problem is not None:
+            raise ConfigurationError(f"invalid vocabulary: {problem}")
 
     @classmethod
     def bytes(cls) -> Vocabulary:
@@ -175,10 +187,9 @@ class Vocabulary:
                 f"the vocabulary is in format {stored.format}, but this version of charkit reads format {FORMAT}; "
                 "use a later version of charkit"
             )
-        if stored.kind == "byte" and stored.symbols:
-            raise RunError("the vocabulary is damaged: a vocabulary of kind 'byte' must not list symbols")
-        if stored.kind == "char":
-            _check_symbols(stored.symbols)
+        problem = _problem(stored.kind, stored.symbols)
+        if problem is not None or (stored.kind == "char" and not stored.symbols):
+            raise RunError(f"the vocabulary is damaged: {problem or 'it lists no symbols'}")
         return cls(stored.kind, tuple(stored.symbols))
 
 
@@ -192,18 +203,20 @@ class _Stored(BaseModel):
     symbols: list[str]
 
 
-def _check_symbols(symbols: Sequence[str]) -> None:
-    if not symbols:
-        raise RunError("the vocabulary is damaged: it lists no symbols")
+def _problem(kind: Kind, symbols: Sequence[str]) -> str | None:
+    """What is wrong with the symbols of a vocabulary, None if nothing is."""
+    if kind == "byte":
+        return "a vocabulary of kind 'byte' must not list symbols" if symbols else None
     seen: set[str] = set()
     for symbol in symbols:
-        if len(symbol) != 1:
-            raise RunError(f"the vocabulary is damaged: {shown(symbol)} is not a single code point")
+        if not isinstance(symbol, str) or len(symbol) != 1:
+            return f"{shown(symbol)} is not a single code point"
         if 0xD800 <= ord(symbol) <= 0xDFFF:
-            raise RunError(f"the vocabulary is damaged: U+{ord(symbol):04X} is half of a surrogate pair")
+            return f"U+{ord(symbol):04X} is half of a surrogate pair"
         if symbol in seen:
-            raise RunError(f"the vocabulary is damaged: {symbol!r} is listed twice")
+            return f"{symbol!r} is listed twice"
         seen.add(symbol)
+    return None
 
 
 class _CharStreamDecoder:

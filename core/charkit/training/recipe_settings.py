@@ -49,7 +49,7 @@ def configure(
         config, shrunk = with_fitting_batch(config, asked, training_symbols)
         if seconds is not None and not _asks_for_length(asked):
             config = _with_most_steps(rule, config, training_symbols)
-        config = _with_validations(rule, config, asked, training_symbols)
+        config = _with_validations(rule, config, asked, training_symbols, seconds)
     return config, (*_describe(recipe, config, training_symbols), *shrunk)
 
 
@@ -106,14 +106,17 @@ def _with_most_steps(rule: Rule, config: RunConfig, training_symbols: int) -> Ru
     return config.model_copy(update={"training": config.training.model_copy(update={"max_steps": steps})})
 
 
-def _with_validations(rule: Rule, config: RunConfig, asked: _Given, training_symbols: int) -> RunConfig:
+def _with_validations(
+    rule: Rule, config: RunConfig, asked: _Given, training_symbols: int, time_limit_seconds: float | None
+) -> RunConfig:
     """The configuration with the steps between validations, unless they were asked for."""
     training, data = config.training, config.data
     if "eval_every" in asked.get("training", {}):
         return config
-    per_epoch = max(1, (training_symbols - 1) // (data.batch_size * data.num_steps))
+    symbols_per_step = data.batch_size * data.num_steps
+    per_epoch = max(1, (training_symbols - 1) // symbols_per_step)
     every = eval_every(
-        rule, total_steps(training, per_epoch), per_epoch, time_limited=training.time_limit is not None
+        rule, total_steps(training, per_epoch), per_epoch, symbols_per_step, time_limit_seconds
     )
     return config.model_copy(update={"training": training.model_copy(update={"eval_every": every})})
 
