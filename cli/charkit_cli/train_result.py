@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from charkit.system.command_lines import joined, quoted_path
-from charkit.training.interrupts import INTERRUPTIONS
+from charkit.training.interrupts import IN_WORDS, INTERRUPTIONS
 from charkit.training.result import TrainResult
 from charkit_cli import streams
 from charkit_cli.printable import printable
@@ -26,6 +26,7 @@ _REASONS = {
     "interrupted": "interrupted; the run is saved",
     "terminated": "received SIGTERM; the run is saved",
     "hung_up": "the terminal was closed; the run is saved",
+    "requested": "an event handler ended training; the run is saved",
 }
 #: How much the validation loss rises in the second half of a run that overfits, in nats per symbol.
 RISEN_NATS = 0.05
@@ -109,7 +110,7 @@ def print_train_result(
     ]
     known = ", ".join(f"{name} {loss:.4f}" for name, loss in losses if loss is not None)
     run = str(result.run)
-    goes_on = result.stopped_because in (*EXIT_STATUS, "stop_at")
+    goes_on = result.stopped_because in (*IN_WORDS, "stop_at")
     sample, resume = (
         f"toolkit sample {quoted_path(result.run)}",
         ["toolkit", "train", "--resume", run, *resuming],

@@ -26,10 +26,11 @@ from charkit.settings import resolve
 from charkit.text.corpus import open_corpus
 from charkit.text.locations import is_url, recorded
 from charkit.text.sources import find_prepared
-from charkit.training.interrupts import INTERRUPTIONS
+from charkit.training.interrupts import IN_WORDS
 from charkit.training.recipe_settings import configure
 from charkit.training.result import TrainResult
 from charkit.training.resume import FinishedRunError
+from charkit.training.session import backend_of_last_session
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def reproduce(
         _check_text(found, text)
         seed = seed or 0
         training = _train_anew(recipe, text, seed, run, backend=backend, on_event=on_event, **chosen)
-        path = training.run
+        path, backend = training.run, backend or found.backend or "numpy"
     else:
         if seed is not None or run is not None:
             given = "run" if seed is None else "seed"
@@ -129,11 +130,11 @@ def reproduce(
             )
         path = as_path("`resume`", resume)
         seed, remaining = _check_run(found, path, text)
-        backend = found.backend if backend is None else backend
+        backend = backend or found.backend or backend_of_last_session(path)
         training = _train_on(path, text, remaining, backend=backend, on_event=on_event, **chosen)
     results: tuple[ReproducedResult, ...] = ()
-    if training is None or training.stopped_because not in INTERRUPTIONS.values():
-        loaded = load_run(path, backend=backend or found.backend or "numpy", **chosen)
+    if training is None or training.stopped_because not in IN_WORDS:
+        loaded = load_run(path, backend=backend, **chosen)
         losses = {
             split: loaded.evaluate(split=split, progress=progress).loss
             for split in dict.fromkeys(result.split for result in found.results)

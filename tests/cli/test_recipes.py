@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 from pathlib import Path
@@ -14,13 +13,8 @@ import charkit
 from charkit.recipe import RECIPES_FOLDER, read_recipe
 from charkit_cli.progress import PlainProgress
 from cli_support import Toolkit, lines_of
+from recipe_support import SETTINGS, write_measured
 from support import SMALL_TEXT
-
-SETTINGS = (
-    'name = "mine"\npurpose = "to test"\n[model]\nlstm_size = 8\n[optimizer]\nlearning_rate = 0.02\n'
-    "[data]\nbatch_size = 4\nnum_steps = 8\nvalidation_share = 0.1\ntest_share = 0.1\n"
-    "[training]\nmax_steps = 6\nsample_length = 0\n"
-)
 
 
 @pytest.fixture
@@ -29,16 +23,6 @@ def measured_loss(text_file: Path) -> float:
     Path("mine.toml").write_text(SETTINGS)
     run = charkit.train(text_file, recipe="mine.toml", threads=1, run="measured")
     return run.load().evaluate().loss
-
-
-def write_measured(text: Path, losses: list[float], sha256: str = "") -> None:
-    """Writes the recipe with a result."""
-    sha256 = sha256 or hashlib.sha256(text.read_bytes()).hexdigest()
-    Path("mine.toml").write_text(
-        SETTINGS + f'[text]\nname = "a small text"\nsha256 = "{sha256}"\nsource = "made by the tests"\n'
-        f'[[results]]\nsplit = "validation"\nseeds = {list(range(len(losses)))}\nlosses = {losses}\nseconds = 1.5\n'
-        'machine = "two cores"\ncharkit = "0.1.0"\ndate = 2026-11-26\n'
-    )
 
 
 def test_the_table_has_every_recipe_at_80_columns(toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:

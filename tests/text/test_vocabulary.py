@@ -171,6 +171,9 @@ def test_what_is_no_vocabulary_at_all_is_refused(text: str) -> None:
         (("char", ("a", "a")), "'a' is listed twice"),
         (("char", (7,)), "7 is not a single code point"),
         (("byte", ("a",)), "must not list symbols"),
+        (("char", "ab"), "the symbols must be a tuple; given 'ab'"),
+        (("char", ["a"]), "the symbols must be a tuple; given"),
+        (("char", None), "the symbols must be a tuple; given None"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused(arguments: tuple[Any, ...], message: str) -> None:

@@ -81,9 +81,7 @@ class Vocabulary:
 
     @classmethod
     def of_code_points(cls, points: NDArray[np.integer[Any]]) -> Vocabulary:
-        """Returns the vocabulary of the distinct values of ``points``, Unicode code points in any shape and order,
-        sorted.
-        """
+        """Returns the sorted vocabulary of code points of any shape. Raises ConfigurationError for a surrogate."""
         return cls("char", tuple(map(chr, np.unique(points).tolist())))
 
     @cached_property
@@ -187,7 +185,7 @@ class Vocabulary:
                 f"the vocabulary is in format {stored.format}, but this version of charkit reads format {FORMAT}; "
                 "use a later version of charkit"
             )
-        problem = _problem(stored.kind, stored.symbols)
+        problem = _problem(stored.kind, tuple(stored.symbols))
         if problem is not None or (stored.kind == "char" and not stored.symbols):
             raise RunError(f"the vocabulary is damaged: {problem or 'it lists no symbols'}")
         return cls(stored.kind, tuple(stored.symbols))
@@ -203,8 +201,10 @@ class _Stored(BaseModel):
     symbols: list[str]
 
 
-def _problem(kind: Kind, symbols: Sequence[str]) -> str | None:
+def _problem(kind: Kind, symbols: tuple[str, ...]) -> str | None:
     """What is wrong with the symbols of a vocabulary, None if nothing is."""
+    if not isinstance(symbols, tuple):
+        return f"the symbols must be a tuple; given {shown(symbols)}"
     if kind == "byte":
         return "a vocabulary of kind 'byte' must not list symbols" if symbols else None
     seen: set[str] = set()
