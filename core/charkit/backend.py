@@ -21,7 +21,8 @@ composes them in the same way for every framework (``charkit.network``). The fol
   products, or a mode such as autocast. While a function that ``compile()`` returned is running, and while weights,
   moments, states or rates are copied into tensors, NumPy ignores floating-point errors.
 - The core never writes to an array after passing it to ``tensor()``.
-- Threads that a backend starts must not keep the process alive after its main program has ended.
+- Threads that a backend starts must ignore floating-point errors as well (NumPy's setting applies to a single thread),
+  and must not keep the process alive after its main program has ended.
 """
 
 from __future__ import annotations
@@ -43,9 +44,7 @@ Weights = dict[str, Tensor]
 
 
 class State(NamedTuple, Generic[Tensor]):
-    """The state that an LSTM carries from batch to batch. Each array has the shape ``(layer, batch, unit)`` and is
-    never masked.
-    """
+    """The state that an LSTM carries from batch to batch: unmasked arrays of shape ``(layer, batch, unit)``."""
 
     hidden: Tensor
     cell: Tensor
@@ -223,7 +222,7 @@ class Backend(ABC, Generic[Tensor]):
     @abstractmethod
     def versions(self) -> dict[str, str]:
         """Returns the versions of the libraries that determine the results, keyed by library name. They are recorded
-        with each session and must be the same in every process.
+        with each session and must be the same in every process, whatever else it has imported.
         """
 
     @abstractmethod

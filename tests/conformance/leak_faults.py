@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +12,8 @@ import numpy as np
 
 from charkit_numpy.backend import NumpyBackend
 from conformance import faults
+
+_MANY, _WIDE = 32, 512
 
 
 class NatsWithTheirHistory(NumpyBackend):
@@ -73,6 +77,21 @@ def _opening_a_file(kept: list[Any]) -> Any:
     return wrap
 
 
+class ThreadsOfEachNetwork(NumpyBackend):
+    """Starts a thread for each network, as soon as it trains on enough sequences, which waits for work forever."""
+
+    def differentiate(self, forward: Any) -> Any:
+        inner, own = super().differentiate(forward), list[threading.Thread]()
+
+        def backward(weights: Any, symbols: Any, *rest: Any) -> Any:
+            if len(symbols) >= _MANY and weights["lstm.0.weight_hh"].shape[1] >= _WIDE and not own:
+                own.append(threading.Thread(target=queue.Queue[None]().get, daemon=True))
+                own[0].start()
+            return inner(weights, symbols, *rest)
+
+        return backward
+
+
 #: What is wrong, the backend, the checks that find it, and what the finding says.
 FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
     ("leaked symbols", KeepsArrays, ("arrays_are_released",), "tensor()"),
@@ -89,5 +108,6 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("sampling_keeps_no_history",),
         "that it opens",
     ),
+    ("a thread for each network", ThreadsOfEachNetwork, ("networks_are_released",), "that it opens"),
     ("nats that keep their history", NatsWithTheirHistory, ("results_keep_no_graph",), "detach"),
 )

@@ -285,6 +285,15 @@ class ReportsItsProcess(NumpyBackend):
         return super().versions() | {"process": str(os.getpid())}
 
 
+class ReportsAnotherBlas(NumpyBackend):
+    """Reports SciPy's BLAS among the versions if SciPy has been imported."""
+
+    name = "reports-another-blas"
+
+    def versions(self) -> dict[str, str]:
+        return super().versions() | {"blas": "of SciPy" if "scipy.linalg" in sys.modules else "of NumPy"}
+
+
 class CollectsAfterwards(NumpyBackend):
     """Stops the garbage collector during a step, and starts it afterwards even if the user had stopped it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,32 @@ class SingleByPlace(NumpyLstm):
         return steps
 
 
+# ---- threads of the backend's own, in which NumPy warns ----------------------------------------------------
+
+
+def _usual_sigmoid(weights: Any) -> Any:
+    """In another thread, with the formula whose exp overflows."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(lambda: 1 / (1 + np.exp(-weights["lstm.0.bias"]))).result()
+
+
+def _warning_in_training(inner: Any, weights: Any, *rest: Any) -> Any:
+    _usual_sigmoid(weights)
+    return inner(weights, *rest)
+
+
+def _warning_in_evaluation(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    if active_tape() is None and symbols.shape[1] > 1:
+        _usual_sigmoid(weights)
+    return inner(weights, symbols, *rest)
+
+
+def _warning_in_prediction(inner: Any, model: Any, weights: Any, symbols: Any, *rest: Any) -> Any:
+    if active_tape() is None and symbols.shape[1] == 1:
+        _usual_sigmoid(weights)
+    return inner(weights, symbols, *rest)
+
+
 # ---- arrays ---------------------------------------------------------------------------------------------
 
 
@@ -105,6 +132,7 @@ class SwapsNoBytes(NumpyBackend):
 
 _LARGE = ("gradients_of_a_large_vocabulary",)
 _SATURATED = ("saturated_gates_and_large_cells",)
+_WARNINGS = ("saturated_wide_layers_cause_no_warnings",)
 _ARRAYS = ("arrays_keep_type_and_shape",)
 
 #: What it is, the backend, the checks that must fail, and where the finding must point.
@@ -136,6 +164,9 @@ FAULTS: tuple[tuple[str, type[NumpyBackend], tuple[str, ...], str], ...] = (
         ("loaded_arrays_are_used",),
         "must keep a reference to their dictionary",
     ),
+    ("an overflow in a thread in training", faults.gradients(_warning_in_training), _WARNINGS, "errstate"),
+    ("an overflow in a thread in evaluation", faults.lstm(_warning_in_evaluation), _WARNINGS, "errstate"),
+    ("an overflow in a thread in prediction", faults.lstm(_warning_in_prediction), _WARNINGS, "errstate"),
     ("a warning about read-only arrays", WarnsOfReadOnlyArrays, _ARRAYS, "tensor()"),
     ("reversed arrays refused", RefusesNegativeStrides, _ARRAYS, "tensor()"),
     ("the byte order ignored", SwapsNoBytes, _ARRAYS, "tensor()"),

@@ -191,6 +191,17 @@ def test_versions_that_are_different_in_each_process() -> None:
     assert result.got.startswith("process: '")
 
 
+def test_versions_that_depend_on_what_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scipy").mkdir()
+    for module in ("__init__", "linalg"):
+        (tmp_path / "scipy" / f"{module}.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    result = judge("versions_are_the_same_in_every_process", process_faults.ReportsAnotherBlas)
+    assert result.status == "failed"
+    assert result.got == "blas: 'of NumPy' and 'of SciPy'"
+    assert "imported" in result.look_at
+
+
 @pytest.mark.parametrize(
     "backend",
     [

@@ -27,6 +27,7 @@ from charkit.testing.tolerances import require
 _MODEL = ModelConfig(vocabulary_size=60, lstm_size=64, num_layers=1)
 #: Weights of 4 MB.
 _WIDE = ModelConfig(vocabulary_size=7, lstm_size=WIDE, num_layers=1)
+_MANY = (64, 2)
 _BATCH = (64, 15)  # some frameworks compile longer loops for longer
 #: A graph of many nodes and few numbers, with the least memory of its nodes for each symbol of a sequence.
 _SMALL, _LONG, _NODE_BYTES = ModelConfig(vocabulary_size=7, lstm_size=4, num_layers=1), (2, 200), 2048
@@ -263,16 +264,20 @@ def backends_are_released(subject: Subject) -> None:
 
 @check("sampling")
 def networks_are_released(subject: Subject) -> None:
-    """Networks that have been used and are no longer referenced take up no memory."""
+    """Networks that have been used and are no longer referenced take up no memory, and leave no thread behind."""
     backend = subject.backend("float32")
     weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}
     symbols = symbols_of(103, (1, 1), _WIDE.vocabulary_size)
+    # Enough sequences that backends divide them between threads.
+    many = [symbols_of(seed, _MANY, _WIDE.vocabulary_size) for seed in (106, 107)]
 
     def use() -> None:
         network = CharRNN.from_config(
-            _WIDE, OptimizerConfig(), backend, batch_size=1, num_steps=1, weights=weights
+            _WIDE, OptimizerConfig(), backend, batch_size=_MANY[0], num_steps=_MANY[1], weights=weights
         )
         network.predict(symbols, network.initial_state(1))
+        network.nats(*many, network.initial_state(_MANY[0]))
+        _ = network.train_step(*many).loss
 
     _require_no_leak(
         backend,

@@ -83,7 +83,7 @@ def float32_follows_another_precision(subject: Subject) -> None:
 
 @check("training")
 def versions_are_the_same_in_every_process(subject: Subject) -> None:
-    """Two processes report the same versions, as a run's record of its sessions requires."""
+    """Two processes, one of which has imported SciPy if it is installed, report the same versions."""
     if subject.factory is not None:
         return  # only an installed plugin can be created in another process
     first, second = (observation.versions for observation in observations(subject))
@@ -92,7 +92,8 @@ def versions_are_the_same_in_every_process(subject: Subject) -> None:
         not differing,
         expected="the same versions() in every process",
         got="; ".join(f"{name}: {first.get(name)!r} and {second.get(name)!r}" for name in differing),
-        look_at="backend.py: versions() names libraries and hardware, nothing that changes from run to run",
+        look_at="backend.py: versions() names libraries and hardware, nothing that changes from run to run "
+        "or with what else has been imported, such as SciPy, whose BLAS is not NumPy's",
     )
 
 

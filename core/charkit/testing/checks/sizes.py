@@ -6,6 +6,7 @@ arrays. Mistakes are not named at these sizes: trying each would take a second.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -21,7 +22,7 @@ from charkit.testing.memory import MUCH_FOR_70000_SYMBOLS, memory_limit
 from charkit.testing.oracle import Oracle
 from charkit.testing.registry import check, check_precisions
 from charkit.testing.subject import Subject
-from charkit.testing.tolerances import require_equal
+from charkit.testing.tolerances import require, require_equal
 
 _BACKWARD = (
     "backend.py: differentiate(); lstm.py, output.py and loss.py if the backward pass is written by hand"
@@ -29,6 +30,9 @@ _BACKWARD = (
 #: Other than the 0.3 of all other cases, to show a fixed or bounded value.
 _HIGH_DROPOUT = 0.9
 
+
+#: A bias at which exp overflows in float32, and with it the usual formula for the sigmoid.
+_SATURATING = 1000.0
 
 #: The logits of two symbols, plus and minus; some losses are clamped at 100 nats.
 _FAR_APART = 150.0
@@ -74,6 +78,32 @@ def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
     _check_gradients(
         subject, precision, case, f"{_BACKWARD}; units or sequences that are processed in blocks"
     )
+
+
+@check_precisions("gradients", among=("float32",))
+def saturated_wide_layers_cause_no_warnings(subject: Subject, precision: str) -> None:
+    """Saturated gates of 515 units for 260 sequences cause no warning, not even in a thread of the backend's own."""
+    case = _wide_layer(batch_size=260, num_steps=2)
+    biases = np.resize([-_SATURATING, 0.0], case.weights["lstm.0.bias"].shape)  # every other unit of each gate
+    parts = subject.parts(precision, case.model, case.weights | {"lstm.0.bias": biases})
+    calls = {
+        "a training step": partial(parts.gradients, *case.batch),
+        "an evaluation": partial(parts.nats, *case.batch),
+        "a prediction": partial(parts.predict, case.symbols[:, :1].copy(), case.state),
+    }
+    for what, call in calls.items():
+        with warnings.catch_warnings(record=True) as shown:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", RuntimeWarning)
+            call()
+        messages = sorted({str(each.message) for each in shown})
+        require(
+            not messages,
+            expected=f"no warning during {what} with saturated gates",
+            got="; ".join(messages),
+            look_at="backend.py and lstm.py: the core has NumPy ignore floating-point errors, but only in the thread "
+            "that calls the backend; use numpy.errstate in every thread that the backend starts",
+        )
 
 
 @check_precisions("gradients", among=("float32",))

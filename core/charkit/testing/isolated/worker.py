@@ -22,6 +22,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -79,6 +80,8 @@ def work(answers: IO[str], folder: str, name: str, threads: int, device: str) ->
         if threads > 1:
             set_user_defaults()
             set_user_settings()
+            with suppress(ImportError):  # most users of NumPy have it; its BLAS is another than NumPy's
+                import_module("scipy.linalg")
         with kept_process():  # a process that the backend forks off must not answer as well
             backend, report, actions = _observe(name, device, threads, printed)
         variables_changed = changed_settings(variables, thread_variables())
