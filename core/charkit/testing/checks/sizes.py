@@ -84,7 +84,9 @@ def gradients_of_wide_layers(subject: Subject, precision: str) -> None:
 def saturated_wide_layers_cause_no_warnings(subject: Subject, precision: str) -> None:
     """Saturated gates of 515 units for 260 sequences cause no warning, not even in a thread of the backend's own."""
     case = _wide_layer(batch_size=260, num_steps=2)
-    biases = np.resize([-_SATURATING, 0.0], case.weights["lstm.0.bias"].shape)  # every other unit of each gate
+    biases = np.resize(
+        [-_SATURATING, 0.0], case.weights["lstm.0.bias"].shape
+    )  # every other unit of each gate
     parts = subject.parts(precision, case.model, case.weights | {"lstm.0.bias": biases})
     calls = {
         "a training step": partial(parts.gradients, *case.batch),
