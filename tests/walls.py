@@ -202,6 +202,7 @@ WALLS = (
         _core("testing"),
         ("operating system", "errors", "foundation", "text", "plugins", "model", "runs", "training"),
         (*CORE_LIBRARIES, "pytest"),
+        late=("scipy",),  # if installed, in the second process only, because of its BLAS
     ),
     Wall(
         "formats",
