@@ -269,15 +269,15 @@ def networks_are_released(subject: Subject) -> None:
     weights = {name: 0.1 * array for name, array in weights_of(_WIDE).items()}
     symbols = symbols_of(103, (1, 1), _WIDE.vocabulary_size)
     # Enough sequences that backends divide them between threads.
-    many = [symbols_of(seed, _MANY, _WIDE.vocabulary_size) for seed in (106, 107)]
+    inputs, targets = (symbols_of(seed, _MANY, _WIDE.vocabulary_size) for seed in (106, 107))
 
     def use() -> None:
         network = CharRNN.from_config(
             _WIDE, OptimizerConfig(), backend, batch_size=_MANY[0], num_steps=_MANY[1], weights=weights
         )
         network.predict(symbols, network.initial_state(1))
-        network.nats(*many, network.initial_state(_MANY[0]))
-        _ = network.train_step(*many).loss
+        network.nats(inputs, targets, network.initial_state(_MANY[0]))
+        _ = network.train_step(inputs, targets).loss
 
     _require_no_leak(
         backend,

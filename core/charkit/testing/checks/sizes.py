@@ -7,6 +7,7 @@ arrays. Mistakes are not named at these sizes: trying each would take a second.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -88,7 +89,7 @@ def saturated_wide_layers_cause_no_warnings(subject: Subject, precision: str) ->
         [-_SATURATING, 0.0], case.weights["lstm.0.bias"].shape
     )  # every other unit of each gate
     parts = subject.parts(precision, case.model, case.weights | {"lstm.0.bias": biases})
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "a training step": partial(parts.gradients, *case.batch),
         "an evaluation": partial(parts.nats, *case.batch),
         "a prediction": partial(parts.predict, case.symbols[:, :1].copy(), case.state),
