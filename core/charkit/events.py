@@ -34,7 +34,8 @@ class StopTraining(Exception):  # noqa: N818 - no error: what a handler asks for
 
         charkit.train("anna.txt", on_event=stop_early).stopped_because  # "requested"
 
-    While the text is still being read (``Reading``), there is nothing to save, and the exception propagates.
+    While the text is still being read (``Reading``), there is nothing to save, and the exception propagates. In
+    response to ``Stopping`` or ``Ended``, when training is ending already, it has no effect.
     """
 
 
@@ -159,7 +160,10 @@ class SaveFailed:
 
 @dataclass(frozen=True)
 class Stopping:
-    """A signal or a handler requested a stop: training stops and saves after the current step and validation."""
+    """A signal or a handler requested a stop: training stops after the current step, with a save.
+
+    A validation that has begun is abandoned, and a resumed run repeats it.
+    """
 
     reason: Interruption
 

@@ -42,6 +42,38 @@ def test_a_handler_stops_after_the_current_step_and_resume_is_exact(
     assert bits_of(train(resume="stopped")) == bits_of(whole)
 
 
+@pytest.mark.parametrize("kind", [events.Saved, events.Sampled])
+def test_a_handler_stops_at_a_save_or_a_sample(text_file: Path, kind: type[events.Event]) -> None:
+    settings = {"max_steps": 12, "eval_every": 4, "dropout": 0.3}
+    whole = train(text_file, run="whole", **settings)
+    seen: list[events.Event] = []
+    stopped = train(text_file, run="stopped", on_event=stopping_at(kind, seen), **settings)
+    assert stopped.stopped_because == "requested"
+    assert 4 <= stopped.step < 12  # a save is written beside the following steps
+    assert Run.open(stopped.run).checkpoint("latest")[0].progress.step == stopped.step
+    assert [event for event in seen if isinstance(event, events.Stopping)] == [events.Stopping("requested")]
+    assert bits_of(train(resume="stopped")) == bits_of(whole)
+
+
+def test_a_stop_at_the_last_save_is_too_late_to_be_announced(text_file: Path) -> None:
+    seen: list[events.Event] = []
+    result = train(text_file, run="r", max_steps=4, on_event=stopping_at(events.Saved, seen))
+    assert (result.step, result.stopped_because) == (4, "max_steps")
+    assert not [event for event in seen if isinstance(event, events.Stopping)]
+    assert seen[-1] == events.Ended(4, "max_steps")
+
+
+def test_a_resumed_run_whose_validation_is_due_can_be_stopped_again(text_file: Path) -> None:
+    settings = {"max_steps": 8, "eval_every": 4, "dropout": 0.3}
+    whole = train(text_file, run="whole", **settings)
+    handler = stopping_at(events.Validating, [])
+    first = train(text_file, run="stopped", on_event=handler, **settings)
+    assert (first.step, first.stopped_because) == (4, "requested")
+    second = train(resume="stopped", on_event=handler)
+    assert (second.step, second.stopped_because) == (4, "requested")
+    assert bits_of(train(resume="stopped")) == bits_of(whole)
+
+
 def test_it_propagates_while_the_text_is_read(text_file: Path) -> None:
     with pytest.raises(charkit.StopTraining):
         train(text_file, run="r", on_event=stopping_at(events.Reading, []))

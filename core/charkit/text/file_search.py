@@ -21,6 +21,7 @@ from charkit.text.locations import absolute_path
 
 #: How many files of a folder are counted to find what it has most of.
 _MOST_FILES = 10_000
+_BEGINNING_BYTES = 1_024
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,40 @@ def unreadable_folders(folder: Path) -> list[OSError]:
 
 
 def _commonest_pattern(folder: Path) -> str:
-    """The pattern that matches the most files of a folder, such as ``*.py``; empty if none of them has a suffix.
+    """The pattern that matches the most text files of a folder, such as ``*.py``; empty if no suffix has any.
 
-    Hidden folders are left out, and so is what comes after the first files, of which a folder may have millions.
+    Hidden folders, compiled Python and runs are left out, and so is what comes after the first files, of which a folder
+    may have millions. A suffix is taken for that of text files if its first file is.
     """
     suffixes: Counter[str] = Counter()
-    for _, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        suffixes.update(suffix for name in names if (suffix := Path(name).suffix))
-        if suffixes.total() > _MOST_FILES:
+    firsts: dict[str, Path] = {}
+    looked_at = 0
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_skipped(name) and not is_run(Path(parent, name))]
+        for path in (Path(parent, name) for name in sorted(names)[:_MOST_FILES]):
+            if path.suffix and path.is_file():
+                suffixes[path.suffix] += 1
+                firsts.setdefault(path.suffix, path)
+        looked_at += len(names)
+        if looked_at > _MOST_FILES:
             break
-    return f"*{glob_escape(suffixes.most_common(1)[0][0])}" if suffixes else ""
+    for suffix, _ in suffixes.most_common():
+        if _is_text(firsts[suffix]):
+            return f"*{glob_escape(suffix)}"
+    return ""
+
+
+def _is_skipped(folder_name: str) -> bool:
+    return folder_name.startswith(".") or folder_name == "__pycache__"
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the beginning of a file has no NUL, which text has only in encodings of two bytes or more."""
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(_BEGINNING_BYTES)
+    except OSError:
+        return False
 
 
 def no_match(folder: str, globs: Sequence[str], *, in_runs: bool = False, such_as: str = "") -> TextError:

@@ -129,8 +129,9 @@ def stoppable(on_event: events.EventHandler, stop_request: StopRequest) -> event
 def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequest) -> events.EventHandler:
     """The event handler, which also gets ``Stopping`` as soon as there is a stop request, once.
 
-    While the text is read there is nothing to save yet. A request by SIGINT then raises
-    KeyboardInterrupt, and one by another signal raises TerminatedError.
+    A request that comes when training has ended for another reason is too late to be announced. While the text is read
+    there is nothing to save yet: a request by SIGINT then raises KeyboardInterrupt, and one by another signal raises
+    TerminatedError.
     """
     announced = False
 
@@ -139,7 +140,8 @@ def announcing_stop(on_event: events.EventHandler | None, stop_request: StopRequ
         number, reason = stop_request.signal_number, stop_request.reason
         if number is not None and isinstance(event, events.Reading):
             raise _without_saving(number)
-        if reason is not None and not announced and on_event is not None:
+        too_late = isinstance(event, events.Ended) and event.reason not in IN_WORDS
+        if reason is not None and not announced and not too_late and on_event is not None:
             announced = True
             on_event(events.Stopping(reason))
         if on_event is not None:
