@@ -174,6 +174,7 @@ def test_what_is_no_vocabulary_at_all_is_refused(text: str) -> None:
         (("char", "ab"), "the symbols must be a tuple; given 'ab'"),
         (("char", ["a"]), "the symbols must be a tuple; given"),
         (("char", None), "the symbols must be a tuple; given None"),
+        (("char",), "invalid vocabulary: it lists no symbols"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused(arguments: tuple[Any, ...], message: str) -> None:

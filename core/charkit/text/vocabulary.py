@@ -52,7 +52,7 @@ class StreamDecoder(Protocol):
 class Vocabulary:
     """The symbols of a model, in the order of their indices. Compared and hashed by content.
 
-    ``Vocabulary.of_text`` makes one from a text. Raises ConfigurationError for a kind or symbols that can't be.
+    ``Vocabulary.of_text`` makes one from a text. Raises ConfigurationError if the kind or the symbols are invalid.
     """
 
     kind: Kind
@@ -76,7 +76,7 @@ class Vocabulary:
 
     @classmethod
     def of_text(cls, text: str) -> Vocabulary:
-        """Returns the vocabulary of the text's distinct code points, sorted. Raises TextError for a lone surrogate."""
+        """Returns the sorted vocabulary of a text that isn't empty. Raises TextError for a lone surrogate."""
         return cls.of_code_points(code_points(text))
 
     @classmethod
@@ -186,8 +186,8 @@ class Vocabulary:
                 "use a later version of charkit"
             )
         problem = _problem(stored.kind, tuple(stored.symbols))
-        if problem is not None or (stored.kind == "char" and not stored.symbols):
-            raise RunError(f"the vocabulary is damaged: {problem or 'it lists no symbols'}")
+        if problem is not None:
+            raise RunError(f"the vocabulary is damaged: {problem}")
         return cls(stored.kind, tuple(stored.symbols))
 
 
@@ -216,7 +216,7 @@ def _problem(kind: Kind, symbols: tuple[str, ...]) -> str | None:
         if symbol in seen:
             return f"{symbol!r} is listed twice"
         seen.add(symbol)
-    return None
+    return None if symbols else "it lists no symbols"
 
 
 class _CharStreamDecoder:
