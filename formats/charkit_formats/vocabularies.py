@@ -63,17 +63,10 @@ def read_vocabulary(text: str, label: str) -> Vocabulary:
         raise FormatError(f"{label} can't be read: {error}; {_FORMS}") from error
     if isinstance(stored, dict) and "kind" in stored:
         try:
-            vocabulary = Vocabulary.from_json(text)
+            return Vocabulary.from_json(text)
         except RunError as error:
             raise FormatError(f"{label} can't be used: {error}") from error
-    else:
-        vocabulary = Vocabulary("char", tuple(_symbols(stored, label)))
-    for symbol in vocabulary.symbols:
-        if 0xD800 <= ord(symbol) <= 0xDFFF:
-            raise FormatError(
-                f"{label} can't be used: U+{ord(symbol):04X} is half of a surrogate pair; {_FORMS}"
-            )
-    return vocabulary
+    return Vocabulary("char", tuple(_symbols(stored, label)))
 
 
 def _symbols(stored: Any, label: str) -> list[str]:
@@ -85,6 +78,10 @@ def _symbols(stored: Any, label: str) -> list[str]:
         if not isinstance(symbol, str) or len(symbol) != 1:
             raise FormatError(
                 f"{label} can't be used: {shown(symbol)} at index {index} is not one character; {_FORMS}"
+            )
+        if 0xD800 <= ord(symbol) <= 0xDFFF:
+            raise FormatError(
+                f"{label} can't be used: U+{ord(symbol):04X} is half of a surrogate pair; {_FORMS}"
             )
         if symbol in seen:
             raise FormatError(f"{label} can't be used: {symbol!r} is listed twice; {_FORMS}")
