@@ -9,7 +9,7 @@ reads the values. Configuration is data: nothing here names code, a module or a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import inf
 from numbers import Integral
@@ -312,7 +312,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong, in one line: which key, what was given, and what is allowed."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    place = _place(first["loc"])
     if first["type"] == "value_error":  # one of our own, a sentence
         colon, message = ":", first["msg"].removeprefix("Value error, ")
         if message.startswith("`"):  # it names its settings itself
@@ -329,6 +329,17 @@ def first_problem(error: ValidationError) -> str:
     shown_place = place if place.startswith("`") else shown_name(place)
     name = f"{shown_place}{colon} " if place else ""  # a whole section has none
     return f"{name}{message}{given}{more}"
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """Where a value is, such as ``rule.by_length[2].dropout``; what is wrong with an item is said of its whole list."""
+    place = ""
+    for part, after in zip(location, (*location, 0)[1:], strict=True):
+        if isinstance(part, str):
+            place += f".{part}" if place else part
+        elif isinstance(after, str):
+            place += f"[{part}]"
+    return place
 
 
 def _in_our_words(kind: str, message: str, bounds: Mapping[str, Any]) -> str:

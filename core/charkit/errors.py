@@ -6,6 +6,7 @@ settings as Python has them, in backquotes; the command line translates those in
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -184,8 +185,8 @@ def plain_bounds(message: str) -> str:
 
 
 def shown_name(name: str, limit: int = 80) -> str:
-    """A name as it is if it could be one of charkit's; else quoted, with what can't be seen escaped."""
-    plain = name.isascii() and all(part.isidentifier() for part in name.split("."))
+    """A name as it is if charkit could have it, such as ``rows[2].size``; else quoted, invisible characters escaped."""
+    plain = name.isascii() and all(re.sub(r"\[\d+\]$", "", part).isidentifier() for part in name.split("."))
     return _shortened(name, limit) if plain else shown(name, limit)
 
 

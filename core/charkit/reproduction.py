@@ -265,7 +265,9 @@ def _check_text(recipe: Recipe, text: str | PathLike[str] | None) -> None:
         raise TextError(f"`text` must be the path of a text; given {shown(text)}")
     given = _sha256_of(str(text))
     if given is None:
-        raise TextError(f"{wanted}, but there is no file {str(text)!r}; {advice}")
+        is_missing = not Path(text).exists()
+        problem = f"there is no file {str(text)!r}" if is_missing else f"{str(text)!r} is not a file"
+        raise TextError(f"{wanted}, but {problem}; {advice}")
     if given != recipe.text.sha256:
         raise TextError(
             f"{wanted} with the SHA-256 {recipe.text.sha256[:12]}..., but the SHA-256 of {recorded(str(text))!r} is "

@@ -85,8 +85,8 @@ parser.add_argument(
 )
 parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
 options = parser.parse_args()
-if options.temperature <= 0:
-    parser.error("--temperature must be above 0")
+if not 0 < options.temperature < float("inf"):
+    parser.error("--temperature must be a number above 0")
 if options.length < 0:
     parser.error("--length must be at least 0")
 """

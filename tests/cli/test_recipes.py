@@ -191,6 +191,7 @@ def test_another_text_is_refused_and_told_where_to_get_the_right_one(
     assert toolkit.error("reproduce", "mine.toml", "absent.txt") == (
         f"{common}, but there is no file 'absent.txt'; {advice}"
     )
+    assert toolkit.error("reproduce", "mine.toml", ".") == f"{common}, but '.' is not a file; {advice}"
 
 
 def test_an_interrupted_reproduction_has_no_verdict_and_can_be_resumed(

@@ -190,8 +190,8 @@ def test_a_time_limit_decides_the_settings_within_what_the_text_deserves() -> No
             "either all rows of by_length and by_time_limit must have a grad_clip, or none of them",
         ),
         ({"by_passes": []}, "by_passes must not be empty; given"),
-        ({"by_length": [row(grad_clip=0)]}, "by_length.grad_clip must be above 0; given 0"),
-        ({"by_length": [row(dropout=1.5)]}, "by_length.dropout must be below 1; given 1.5"),
+        ({"by_length": [row(grad_clip=0)]}, r"by_length\[0\].grad_clip must be above 0; given 0"),
+        ({"by_length": [row(dropout=1.5)]}, r"by_length\[0\].dropout must be below 1; given 1.5"),
         ({"by_size": []}, "by_size"),
     ],
 )

@@ -155,7 +155,8 @@ def test_the_example_has_a_help_and_refuses_what_it_can_t_do(toolkit: Toolkit) -
     assert said.returncode == 0
     for option in ("text", "--length", "--temperature", "--seed"):
         assert option in said.stdout
-    for wrong in (("--temperature", "0"), ("--length", "-1"), ("--nonsense",)):
+    temperatures = (("--temperature", wrong) for wrong in ("0", "nan", "inf"))
+    for wrong in (*temperatures, ("--length", "-1"), ("--nonsense",)):
         refused = run(*wrong)
         assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
 
