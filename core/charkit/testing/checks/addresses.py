@@ -25,6 +25,8 @@ ObjectT = TypeVar("ObjectT")
 Call = Callable[[Parts, dict[str, Any]], dict[str, Array]]
 #: So many new objects are made in the hope that one has the address. The first or the second has it, mostly.
 _MOST_OBJECTS = 50
+#: Tries, because another thread may be faster to take the address.
+_MOST_TRIES = 5
 _KEYS = "a cache must keep a reference to the array and recognize it with `is`; its id() may be reused"
 
 
@@ -85,10 +87,13 @@ def tensors_at_an_old_address_are_read(subject: Subject, precision: str) -> None
 def _after_replacing(argument: str, parts: Parts, case: Case, other: Case, call: Call) -> dict[str, Array]:
     """Calls with the tensors of a case, then with one of another case in the place of the one that is released."""
     old, new = _arrays(case), _arrays(other)[argument]
-    tensors = {name: _copied_in(parts, array) for name, array in old.items()}
-    call(parts, tensors)
-    address = id(tensors.pop(argument))  # from here on, any new object may get the address
-    tensors[argument] = _at(address, lambda: _copied_in(parts, new))
+    for _ in range(_MOST_TRIES):
+        tensors = {name: _copied_in(parts, array) for name, array in old.items()}
+        call(parts, tensors)
+        address = id(tensors.pop(argument))  # from here on, any new object may get the address
+        tensors[argument] = _at(address, lambda: _copied_in(parts, new))
+        if id(tensors[argument]) == address:
+            break
     return call(parts, tensors)
 
 
